@@ -1,0 +1,60 @@
+package wire
+
+import "encoding/binary"
+
+// Frame is one encoded server message. It is immutable and shared by all its
+// receivers; nobody may write to the bytes it returns.
+type Frame struct {
+	buf    []byte // the WebSocket header, then the message
+	header int    // length of the header
+	binary bool
+}
+
+// WebSocket is the complete unmasked WebSocket frame: header and message.
+func (f *Frame) WebSocket() []byte { return f.buf }
+
+// Payload is the message without the WebSocket header, for long polling.
+func (f *Frame) Payload() []byte { return f.buf[f.header:] }
+
+// Binary tells a binary frame from a text frame.
+func (f *Frame) Binary() bool { return f.binary }
+
+// headroom is the longest header of an unmasked frame: two bytes and a 64-bit
+// length (RFC 6455, section 5.2).
+const headroom = 10
+
+const (
+	finText   = 0x81
+	finBinary = 0x82
+)
+
+// newBuffer starts a frame of about size bytes; the message is appended to it.
+func newBuffer(size int) []byte {
+	return make([]byte, headroom, headroom+size)
+}
+
+// newFrame puts the header into the headroom of buf, right before the message.
+func newFrame(buf []byte, isBinary bool) *Frame {
+	first := byte(finText)
+	if isBinary {
+		first = finBinary
+	}
+	size := len(buf) - headroom
+	var header int
+	switch {
+	case size <= 125:
+		header = 2
+		buf[headroom-1] = byte(size)
+	case size <= 0xffff:
+		header = 4
+		buf[headroom-3] = 126
+		binary.BigEndian.PutUint16(buf[headroom-2:], uint16(size))
+	default:
+		header = 10
+		buf[headroom-9] = 127
+		binary.BigEndian.PutUint64(buf[headroom-8:], uint64(size))
+	}
+	start := headroom - header
+	buf[start] = first
+	return &Frame{buf: buf[start:len(buf):len(buf)], header: header, binary: isBinary}
+}

@@ -1,0 +1,61 @@
+package realtime
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trunkline/trunkline/internal/sock"
+)
+
+// Config of an Engine. Zero values take the defaults.
+type Config struct {
+	// MailboxSize is how many messages may wait for one channel. Default 1000.
+	// A client's push beyond it is answered with an error; a broadcast or an
+	// info message beyond it crashes the channel.
+	MailboxSize int
+	// InboundBytes bounds the pushes of one socket that wait in its mailboxes.
+	// Default 4 MiB. A push beyond it is answered with an error.
+	InboundBytes int
+	// ShutdownTimeout is how long a channel that ends may take. Default 5 s, as
+	// in Phoenix.
+	ShutdownTimeout time.Duration
+	// DrainBatch and DrainInterval: a stopping node closes so many sockets each
+	// interval. Defaults 10,000 and 2 s, as in Phoenix.
+	DrainBatch    int
+	DrainInterval time.Duration
+	// Host is the host that browsers reach this server by. "" compares an
+	// Origin with the request's own Host header.
+	Host string
+	// Sock configures the WebSocket connections.
+	Sock sock.Config
+
+	Bus        Bus // nil for a node without a cluster
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+func (c Config) withDefaults() Config {
+	set := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&c.MailboxSize, 1000)
+	set(&c.InboundBytes, 4<<20)
+	set(&c.DrainBatch, 10_000)
+	if c.ShutdownTimeout == 0 {
+		c.ShutdownTimeout = 5 * time.Second
+	}
+	if c.DrainInterval == 0 {
+		c.DrainInterval = 2 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	return c
+}

@@ -1,0 +1,150 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/trunkline/trunkline/internal/sock"
+)
+
+// Engine owns the sockets of one node. Use NewEngine, then Run.
+type Engine struct {
+	cfg     Config
+	log     *slog.Logger
+	hub     *hub
+	pool    *sock.Pool
+	metrics *metrics
+	polls   *longPolls
+
+	base     context.Context // of every handler
+	stop     context.CancelCauseFunc
+	draining atomic.Bool
+	channels sync.WaitGroup
+
+	mu      sync.Mutex
+	sockets map[*Socket]struct{}
+}
+
+// NewEngine returns an engine that accepts connections; Drain ends it.
+func NewEngine(cfg Config) *Engine {
+	cfg = cfg.withDefaults()
+	base, stop := context.WithCancelCause(context.Background())
+	e := &Engine{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		hub:     newHub(),
+		base:    base,
+		stop:    stop,
+		sockets: make(map[*Socket]struct{}),
+	}
+	sockCfg := cfg.Sock
+	sockCfg.Logger = cfg.Logger
+	e.pool = sock.NewPool(sockCfg)
+	e.polls = newLongPolls(e)
+	e.metrics = newMetrics(cfg.Registerer, e)
+	return e
+}
+
+// Broadcast sends an event to every subscriber of topic in the cluster: those
+// of this node have it when it returns, the others at most once, soon after.
+// It is an error of the caller when the payload cannot be encoded for some
+// subscriber; the others have got it then.
+func (e *Engine) Broadcast(topic, event string, p Payload) error {
+	return e.broadcast(&Broadcast{Topic: topic, Event: event, Payload: p}, true)
+}
+
+// LocalBroadcast is Broadcast on this node only.
+func (e *Engine) LocalBroadcast(topic, event string, p Payload) error {
+	return e.broadcast(&Broadcast{Topic: topic, Event: event, Payload: p}, false)
+}
+
+// DirectBroadcast is Broadcast on one node only, named by its id. An unknown
+// node is silence.
+func (e *Engine) DirectBroadcast(node, topic, event string, p Payload) error {
+	switch {
+	case e.cfg.Bus == nil || node == e.cfg.Bus.Node():
+		return e.LocalBroadcast(topic, event, p)
+	default:
+		return e.cfg.Bus.PublishTo(node, KindBroadcast, topic, BroadcastBody(event, p))
+	}
+}
+
+func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
+	e.metrics.broadcasts.Inc()
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b)))
+	err := b.err()
+	if cluster && e.cfg.Bus != nil {
+		if busErr := e.cfg.Bus.Publish(KindBroadcast, b.Topic, BroadcastBody(b.Event, b.Payload)); busErr != nil {
+			err = errors.Join(err, fmt.Errorf("broadcast %q on %q to other nodes: %w", b.Event, b.Topic, busErr))
+		}
+	}
+	return err
+}
+
+// HandleBus delivers a KindBroadcast message of another node.
+func (e *Engine) HandleBus(topic string, body []byte) {
+	b, err := parseBroadcast(topic, body)
+	if err != nil {
+		e.log.Error("bus message dropped", "error", err)
+		return
+	}
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b)))
+	if err := b.err(); err != nil {
+		e.log.Warn("a broadcast of another node did not reach every subscriber", "error", err)
+	}
+}
+
+// Disconnect closes every connection of the cluster with this socket id.
+func (e *Engine) Disconnect(id string) error {
+	return e.Broadcast(id, "disconnect", EmptyObject)
+}
+
+// Subscribe calls f with each broadcast of a topic that reaches this node, on
+// the broadcaster's goroutine: f must not block. cancel ends it.
+func (e *Engine) Subscribe(topic string, f func(*Broadcast)) (cancel func()) {
+	s := &subscription{topic: topic, fn: f}
+	e.hub.subscribe(s)
+	return func() { e.hub.unsubscribe(s) }
+}
+
+// Subscribers is how many subscribers a topic has on this node.
+func (e *Engine) Subscribers(topic string) int { return e.hub.count(topic) }
+
+// addSocket registers a connected socket and subscribes it to its id.
+func (e *Engine) addSocket(s *Socket) error {
+	e.mu.Lock()
+	if e.draining.Load() {
+		e.mu.Unlock()
+		return ErrStopped
+	}
+	e.sockets[s] = struct{}{}
+	e.mu.Unlock()
+	if s.id != "" {
+		s.idSub = &subscription{topic: s.id, socket: s}
+		e.hub.subscribe(s.idSub)
+	}
+	return nil
+}
+
+func (e *Engine) removeSocket(s *Socket) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.sockets, s)
+}
+
+func (e *Engine) channelStarted() {
+	e.channels.Add(1)
+	e.metrics.channels.Inc()
+}
+
+func (e *Engine) channelEnded() {
+	e.metrics.channels.Dec()
+	e.channels.Done()
+}
+
+// Draining reports whether the node has begun to stop.
+func (e *Engine) Draining() bool { return e.draining.Load() }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 )
@@ -40,7 +41,7 @@ func (v Version) Decode(frame []byte, binary bool, e *Envelope) error {
 	*e = Envelope{}
 	if !binary && !utf8.Valid(frame) {
 		err = ErrUTF8
-	} else if binary && err == ErrUTF8 {
+	} else if binary && errors.Is(err, ErrUTF8) {
 		err = fmt.Errorf("%w: its text is not UTF-8", ErrShape)
 	}
 	return &DecodeError{Version: v, Binary: binary, Offset: at, Err: err}
@@ -82,10 +83,8 @@ func decodeV2(frame []byte, e *Envelope) (int, error) {
 		return i, fmt.Errorf("%w: version 2 takes an array of 5 elements, got %d", ErrShape, n)
 	}
 	e.JoinRef, e.Ref = ref(elements[0]), ref(elements[1])
-	e.Topic, e.TopicOdd = text(elements[2])
-	e.Event, e.EventOdd = text(elements[3])
 	e.Payload.Data = elements[4]
-	return i, nil
+	return i, e.setTopicEvent(elements[2], elements[3])
 }
 
 func decodeV1(frame []byte, e *Envelope) (int, error) {
@@ -113,7 +112,11 @@ func decodeV1(frame []byte, e *Envelope) (int, error) {
 				return end, err
 			}
 			value := frame[start:end:end]
-			switch string(keyText(frame[key:afterKey])) {
+			name, err := keyText(frame[key:afterKey])
+			if err != nil {
+				return key, err
+			}
+			switch string(name) {
 			case "topic":
 				topic = value
 			case "event":
@@ -143,10 +146,8 @@ func decodeV1(frame []byte, e *Envelope) (int, error) {
 		}
 	}
 	e.JoinRef, e.Ref = ref(joinRef), ref(msgRef)
-	e.Topic, e.TopicOdd = text(topic)
-	e.Event, e.EventOdd = text(event)
 	e.Payload.Data = payload
-	return i, nil
+	return i, e.setTopicEvent(topic, event)
 }
 
 // skipSeparator passes the comma after an element, or the end of the container.
@@ -164,10 +165,9 @@ func skipSeparator(frame []byte, i int, end byte) (after int, more bool, err err
 }
 
 // keyText is the text of a key that skipKey has passed, colon included.
-func keyText(key []byte) []byte {
+func keyText(key []byte) ([]byte, error) {
 	closing := bytes.LastIndexByte(key, '"')
-	t, _ := text(key[:closing+1])
-	return t
+	return unquote(key[:closing+1])
 }
 
 // ref gives nil for null.
@@ -178,13 +178,22 @@ func ref(value []byte) []byte {
 	return value
 }
 
+func (e *Envelope) setTopicEvent(topic, event []byte) (err error) {
+	if e.Topic, e.TopicOdd, err = text(topic); err != nil {
+		return err
+	}
+	e.Event, e.EventOdd, err = text(event)
+	return err
+}
+
 // text gives the characters of a JSON string. Any other value is odd, and
 // returned as it is.
-func text(value []byte) (t []byte, odd bool) {
+func text(value []byte) (t []byte, odd bool, err error) {
 	if value[0] != '"' {
-		return value, true
+		return value, true, nil
 	}
-	return unquote(value), false
+	t, err = unquote(value)
+	return t, false, err
 }
 
 // The kinds of binary frames, their first byte.

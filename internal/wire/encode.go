@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The events that the serializer or the server itself sends.
+// eventReply is the event of every reply.
 const eventReply = "phx_reply"
 
 // Reply encodes the answer to a push: event phx_reply, with the status and
@@ -150,7 +150,7 @@ func appendJSON(buf, data []byte) []byte {
 }
 
 func appendRef(buf, ref []byte) []byte {
-	if ref == nil {
+	if len(ref) == 0 {
 		return append(buf, "null"...)
 	}
 	return append(buf, ref...)
@@ -207,7 +207,7 @@ func refText(ref []byte) ([]byte, error) {
 	case len(ref) == 0, string(ref) == "null":
 		return nil, nil
 	case ref[0] == '"':
-		return unquote(ref), nil
+		return unquote(ref)
 	case ref[0] == '{', ref[0] == '[':
 		return nil, ErrNotText
 	}

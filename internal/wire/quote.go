@@ -18,23 +18,23 @@ func appendQuoted[T string | []byte](buf []byte, s T) []byte {
 }
 
 func appendEscaped(buf []byte, s string) []byte {
-	quoted, err := json.Marshal(s)
-	if err != nil {
-		panic("wire: a string has no JSON: " + err.Error()) // cannot happen
-	}
+	quoted, _ := json.Marshal(s) // every string has JSON
 	return append(buf, quoted...)
 }
 
-// unquote gives the characters of a JSON string that was checked before. It
-// points into value where that has no escapes.
-func unquote(value []byte) []byte {
-	inner := value[1 : len(value)-1 : len(value)-1]
-	if bytes.IndexByte(inner, '\\') < 0 {
-		return inner
+// unquote gives the characters of a JSON string. It points into value where
+// that has no escapes.
+func unquote(value []byte) ([]byte, error) {
+	last := len(value) - 1
+	if last < 1 || value[0] != '"' || value[last] != '"' {
+		return nil, ErrSyntax
+	}
+	if inner := value[1:last:last]; bytes.IndexByte(inner, '\\') < 0 {
+		return inner, nil
 	}
 	var s string
 	if err := json.Unmarshal(value, &s); err != nil {
-		panic("wire: a checked JSON string is refused: " + err.Error()) // cannot happen
+		return nil, ErrSyntax
 	}
-	return []byte(s)
+	return []byte(s), nil
 }

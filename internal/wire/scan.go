@@ -33,47 +33,42 @@ func (l *levels) inObject() bool {
 // and gives the index after it; outer is the number of levels already open.
 // On an error the index is where it was noticed.
 func skipValue(data []byte, i, outer int) (int, error) {
+	i = skipSpace(data, i)
+	if i < len(data) && opens(data[i]) {
+		return skipNested(data, i, outer)
+	}
+	return skipScalar(data, i)
+}
+
+func opens(c byte) bool { return c == '{' || c == '[' }
+
+// skipNested checks the array or object that starts at data[i].
+func skipNested(data []byte, i, outer int) (int, error) {
 	var open levels
 	var err error
 values:
-	for {
+	for { // a value is due
 		i = skipSpace(data, i)
-		if i == len(data) {
-			return i, ErrSyntax
-		}
-		switch c := data[i]; c {
-		case '"':
-			i, err = skipString(data, i)
-		case '{', '[':
+		if i < len(data) && opens(data[i]) {
 			if outer+open.depth == MaxDepth {
 				return i, ErrDepth
 			}
+			object := data[i] == '{'
+			open.push(object)
 			i = skipSpace(data, i+1)
-			if i < len(data) && data[i] == c+2 { // '}' and ']' are two after '{' and '['
-				i++
-				break
+			empty := i < len(data) && (object && data[i] == '}' || !object && data[i] == ']')
+			if !empty {
+				if object {
+					if i, err = skipKey(data, i); err != nil {
+						return i, err
+					}
+				}
+				continue
 			}
-			open.push(c == '{')
-			if c == '[' {
-				continue values
-			}
-			if i, err = skipKey(data, i); err != nil {
-				return i, err
-			}
-			continue values
-		case 't':
-			i, err = skipLiteral(data, i, "true")
-		case 'f':
-			i, err = skipLiteral(data, i, "false")
-		case 'n':
-			i, err = skipLiteral(data, i, "null")
-		default:
-			i, err = skipNumber(data, i)
-		}
-		if err != nil {
+		} else if i, err = skipScalar(data, i); err != nil {
 			return i, err
 		}
-		for open.depth > 0 {
+		for open.depth > 0 { // a comma or an end is due
 			i = skipSpace(data, i)
 			if i == len(data) {
 				return i, ErrSyntax
@@ -96,6 +91,25 @@ values:
 			}
 		}
 		return i, nil
+	}
+}
+
+// skipScalar checks the string, number or literal that starts at data[i].
+func skipScalar(data []byte, i int) (int, error) {
+	if i == len(data) {
+		return i, ErrSyntax
+	}
+	switch data[i] {
+	case '"':
+		return skipString(data, i)
+	case 't':
+		return skipLiteral(data, i, "true")
+	case 'f':
+		return skipLiteral(data, i, "false")
+	case 'n':
+		return skipLiteral(data, i, "null")
+	default:
+		return skipNumber(data, i)
 	}
 }
 

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"time"
 )
 
 const (
-	// lockRetry is short because ten nodes that start at once wait in turn.
-	// Polling, not pg_advisory_lock: a session that waits inside a statement
-	// holds a snapshot, which would block CREATE INDEX CONCURRENTLY for ever.
+	// lockRetry is the mean time between two tries: short and jittered because
+	// ten nodes that start at once wait for each other. Polling, not
+	// pg_advisory_lock: a session that waits inside a statement holds a
+	// snapshot, which would block CREATE INDEX CONCURRENTLY for ever.
 	lockRetry = 200 * time.Millisecond
 	// lockTimeout bounds the wait for another node's migrations.
 	lockTimeout = 10 * time.Minute
@@ -45,8 +47,6 @@ func lock(ctx context.Context, conn *sql.Conn, id int64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lockTimeout,
 		fmt.Errorf("the migration lock was held by another session for %v", lockTimeout))
 	defer cancel()
-	retry := time.NewTicker(lockRetry)
-	defer retry.Stop()
 	for {
 		var got bool
 		if err := conn.QueryRowContext(ctx, "select pg_try_advisory_lock($1)", id).Scan(&got); err != nil {
@@ -56,7 +56,7 @@ func lock(ctx context.Context, conn *sql.Conn, id int64) error {
 			return nil
 		}
 		select {
-		case <-retry.C:
+		case <-time.After(lockRetry/2 + rand.N(lockRetry)):
 		case <-ctx.Done():
 			return fmt.Errorf("taking the migration lock: %w", context.Cause(ctx))
 		}

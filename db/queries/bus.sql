@@ -1,3 +1,7 @@
+-- name: Notify :exec
+-- One statement, so the payloads stay adjacent and in order.
+select pg_notify(unnest(@channels::text[]), unnest(@payloads::text[]));
+
 -- name: InsertSpillAndNotify :exec
 -- One statement, so one transaction and one round trip: whoever hears of an id
 -- finds its row.

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/trunkline/trunkline/internal/sock"
+	"github.com/trunkline/trunkline/internal/token"
 )
 
 // Config of an Engine. Zero values take the defaults.
@@ -31,7 +32,8 @@ type Config struct {
 	// Sock configures the WebSocket connections.
 	Sock sock.Config
 
-	Bus        Bus // nil for a node without a cluster
+	Bus        Bus           // nil for a node without a cluster
+	Signer     *token.Signer // of long-polling session tokens
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }

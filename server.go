@@ -1,0 +1,219 @@
+package trunkline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trunkline/trunkline/db/migrations"
+	"github.com/trunkline/trunkline/internal/pubsub"
+	"github.com/trunkline/trunkline/internal/realtime"
+	"github.com/trunkline/trunkline/internal/sock"
+	"github.com/trunkline/trunkline/internal/token"
+)
+
+// Server is one node: it serves sockets and belongs to the cluster of all
+// servers on the same database and schema. Make it with New, add sockets and
+// channels, serve it as an http.Handler and Run it.
+type Server struct {
+	cfg      Config
+	engine   *realtime.Engine
+	bus      *pubsub.Bus
+	pool     *pgxpool.Pool
+	signer   *token.Signer
+	gatherer prometheus.Gatherer
+	mux      *http.ServeMux
+	routes   []realtime.Route
+}
+
+// New checks the configuration and returns a server that has not opened a
+// connection yet. Each error names its field, and the setting of the same
+// meaning of the trunkline program.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	signer, err := token.New(cfg.SecretKeyBase, token.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: SecretKeyBase (SECRET_KEY_BASE): %w", err)
+	}
+	s := &Server{cfg: cfg, signer: signer, mux: http.NewServeMux()}
+	registerer := cfg.Registerer
+	if registerer == nil {
+		registry := prometheus.NewRegistry()
+		registerer, s.gatherer = registry, registry
+	} else if g, ok := registerer.(prometheus.Gatherer); ok {
+		s.gatherer = g
+	}
+	if s.bus, err = pubsub.New(pubsub.Config{
+		DirectURL:    cfg.DatabaseDirectURL,
+		Schema:       cfg.Schema,
+		Node:         cfg.Node,
+		StartTimeout: cfg.StartTimeout,
+		Logger:       cfg.Logger,
+		Registerer:   registerer,
+	}); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if s.pool, err = newPool(cfg); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	s.engine = realtime.NewEngine(realtime.Config{
+		MailboxSize: cfg.MailboxSize,
+		Host:        cfg.Host,
+		Sock:        sock.Config{QueueBytes: cfg.QueueBytes, StallTimeout: cfg.StallTimeout},
+		Bus:         node{s.bus},
+		Signer:      signer,
+		Logger:      cfg.Logger,
+		Registerer:  registerer,
+	})
+	s.bus.Handle(realtime.KindBroadcast, func(m pubsub.Message) { s.engine.HandleBus(m.Topic, m.Body) })
+	s.bus.Handle(realtime.KindLongPoll, func(m pubsub.Message) { s.engine.HandleLongPollBus(m.Node, m.Topic, m.Body) })
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte("not found"))
+	})
+	return s, nil
+}
+
+// node is the bus as the engine meets it.
+type node struct{ *pubsub.Bus }
+
+func (n node) Node() string { return n.ID() }
+
+// newPool opens nothing yet. Behind a transaction pooler prepared statements
+// break, so their descriptions are cached instead.
+func newPool(cfg Config) (*pgxpool.Pool, error) {
+	c, err := pgxpool.ParseConfig(cfg.DatabaseURL)
+	if err != nil {
+		return nil, errors.New("DatabaseURL (DATABASE_URL) cannot be parsed") // err may quote the password
+	}
+	c.MaxConns = int32(cfg.PoolSize)
+	c.MinConns = 0
+	if cfg.DatabaseURL != cfg.DatabaseDirectURL {
+		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	return pgxpool.NewWithConfig(context.Background(), c)
+}
+
+// Channel leads the topics that match pattern, a plain topic or a prefix ending
+// in "*", to channels made by newChannel, on every socket path. The first
+// declared match counts. Call it before the server serves; a bad pattern is a
+// panic.
+func (s *Server) Channel(pattern string, newChannel func() Channel) {
+	s.routes = append(s.routes, newRoute(pattern, newChannel))
+}
+
+// ServeHTTP serves the socket paths; everything else is 404.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Run migrates the schema, joins the cluster, and serves until ctx ends. Then
+// it drains: clients are told to reconnect elsewhere (close code 1012) in
+// batches, handlers finish, all within Config.DrainTimeout. Run returns nil
+// after a complete drain. Keep the HTTP server accepting until Run returns:
+// it refuses new sockets itself.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.pool.Close()
+	if !s.cfg.SkipMigrations {
+		if err := s.migrate(ctx); err != nil {
+			return err
+		}
+	}
+	// The bus outlives ctx: draining channels still broadcast.
+	busCtx, stopBus := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBus()
+	var g errgroup.Group
+	busEnded := make(chan struct{})
+	g.Go(func() error {
+		defer close(busEnded)
+		if err := s.bus.Run(busCtx); err != nil {
+			return fmt.Errorf("bus: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer stopBus()
+		select {
+		case <-ctx.Done():
+		case <-busEnded:
+		}
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+		defer cancel()
+		return s.engine.Drain(drain)
+	})
+	return g.Wait()
+}
+
+// migrate waits for Postgres no longer than StartTimeout.
+func (s *Server) migrate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.StartTimeout)
+	defer cancel()
+	if err := migrations.Up(ctx, s.cfg.DatabaseDirectURL, s.cfg.Schema); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// Node is this node's id in the cluster, unique for each start.
+func (s *Server) Node() string { return s.bus.ID() }
+
+// Broadcast sends an event to every subscriber of a topic, on all nodes; those
+// of this node have it when it returns. At most once: a node that cannot be
+// reached misses it.
+func (s *Server) Broadcast(topic, event string, payload any) error {
+	return s.broadcast(payload, func(p realtime.Payload) error { return s.engine.Broadcast(topic, event, p) })
+}
+
+// LocalBroadcast is Broadcast to this node's subscribers only.
+func (s *Server) LocalBroadcast(topic, event string, payload any) error {
+	return s.broadcast(payload, func(p realtime.Payload) error { return s.engine.LocalBroadcast(topic, event, p) })
+}
+
+// DirectBroadcast is Broadcast to one node's subscribers only, named by its
+// Node id. An unknown node is silence.
+func (s *Server) DirectBroadcast(node, topic, event string, payload any) error {
+	return s.broadcast(payload, func(p realtime.Payload) error { return s.engine.DirectBroadcast(node, topic, event, p) })
+}
+
+func (s *Server) broadcast(payload any, send func(realtime.Payload) error) error {
+	p, err := encode(payload)
+	if err != nil {
+		return err
+	}
+	return send(p)
+}
+
+// Disconnect closes all connections, on all nodes, whose Session.ID is id. The
+// clients reconnect unless Connect refuses them.
+func (s *Server) Disconnect(id string) error { return s.engine.Disconnect(id) }
+
+// Subscribe calls f with every broadcast of a topic, from whichever node. f
+// runs on the broadcaster's goroutine and must not block. cancel ends it.
+func (s *Server) Subscribe(topic string, f func(*Message)) (cancel func()) {
+	return s.engine.Subscribe(topic, func(b *realtime.Broadcast) { f(message(b)) })
+}
+
+// Ready is nil when the node serves: database, listener and notifier are in
+// order, and it is not draining. Otherwise it says what is wrong.
+func (s *Server) Ready(ctx context.Context) error {
+	if s.engine.Draining() {
+		return errors.New("draining")
+	}
+	if err := s.bus.Ready(); err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := s.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}

@@ -125,6 +125,9 @@ func readHeader(token string) (alg, keyID string, err error) {
 	if strings.Count(token, ".") != 2 {
 		return "", "", fmt.Errorf("%w: it does not have three parts", ErrInvalid)
 	}
+	if strings.ContainsFunc(token, notCompact) { // the library would skip line breaks
+		return "", "", fmt.Errorf("%w: it is not in base64url", ErrInvalid)
+	}
 	msg, err := jws.Parse([]byte(token), jws.WithCompact())
 	if err != nil || len(msg.Signatures()) != 1 {
 		return "", "", fmt.Errorf("%w: it is not a JWT in compact form", ErrInvalid)
@@ -136,6 +139,15 @@ func readHeader(token string) (alg, keyID string, err error) {
 	}
 	keyID, _ = header.KeyID()
 	return named.String(), keyID, nil
+}
+
+func notCompact(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_', r == '.':
+		return false
+	default:
+		return true
+	}
 }
 
 // authenticate returns the payload of a token whose signature is right.

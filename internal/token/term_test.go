@@ -154,7 +154,7 @@ func TestDecodeTermLimits(t *testing.T) {
 	if _, err := decodeTerm(compressed(t, body, len(body))); err != nil {
 		t.Errorf("compressed, as many bytes as allowed: %v", err)
 	}
-	body = big(64 * maxTermSize)[1:]
+	body = big(2 * maxTermSize)[1:]
 	for name, announced := range map[string]int{"announced": len(body), "not announced": 100} {
 		if _, err := decodeTerm(compressed(t, body, announced)); err == nil {
 			t.Errorf("a compressed bomb whose size is %s is accepted", name)

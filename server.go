@@ -67,13 +67,14 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	s.engine = realtime.NewEngine(realtime.Config{
-		MailboxSize: cfg.MailboxSize,
-		Host:        cfg.Host,
-		Sock:        sock.Config{QueueBytes: cfg.QueueBytes, StallTimeout: cfg.StallTimeout},
-		Bus:         node{s.bus},
-		Signer:      signer,
-		Logger:      cfg.Logger,
-		Registerer:  registerer,
+		MailboxSize:  cfg.MailboxSize,
+		Host:         cfg.Host,
+		DrainTimeout: cfg.DrainTimeout,
+		Sock:         sock.Config{QueueBytes: cfg.QueueBytes, StallTimeout: cfg.StallTimeout},
+		Bus:          node{s.bus},
+		Signer:       signer,
+		Logger:       cfg.Logger,
+		Registerer:   registerer,
 	})
 	s.bus.Handle(realtime.KindBroadcast, func(m pubsub.Message) { s.engine.HandleBus(m.Topic, m.Body) })
 	s.bus.Handle(realtime.KindLongPoll, func(m pubsub.Message) { s.engine.HandleLongPollBus(m.Node, m.Topic, m.Body) })
@@ -130,10 +131,10 @@ func (s *Server) Run(ctx context.Context) error {
 	// The bus outlives ctx: draining channels still broadcast.
 	busCtx, stopBus := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBus()
+	engineCtx, stopEngine := context.WithCancel(ctx)
 	var g errgroup.Group
-	busEnded := make(chan struct{})
 	g.Go(func() error {
-		defer close(busEnded)
+		defer stopEngine()
 		if err := s.bus.Run(busCtx); err != nil {
 			return fmt.Errorf("bus: %w", err)
 		}
@@ -141,13 +142,7 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		defer stopBus()
-		select {
-		case <-ctx.Done():
-		case <-busEnded:
-		}
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
-		defer cancel()
-		return s.engine.Drain(drain)
+		return s.engine.Run(engineCtx)
 	})
 	return g.Wait()
 }

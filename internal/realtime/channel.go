@@ -20,7 +20,8 @@ type Channel struct {
 	topic   string
 	joinRef []byte // raw JSON, nil for null
 	handler Handler
-	prev    *Channel // the channel of the same topic that this join replaces or follows
+	prev    *Channel      // the channel of the same topic that this join replaces or follows
+	decided chan struct{} // closed when the join was answered; nil when nobody waits
 
 	mu       sync.Mutex
 	state    state
@@ -111,6 +112,9 @@ func (c *Channel) handle(ctx context.Context, it *item) (done bool, reason error
 }
 
 func (c *Channel) join(ctx context.Context, it *item) (done bool, reason error) {
+	if c.decided != nil {
+		defer close(c.decided)
+	}
 	if c.prev != nil {
 		c.prev.awaitEnd(ctx)
 	}
@@ -155,10 +159,10 @@ func (c *Channel) refuse(ref []byte, err error) error {
 	switch {
 	case errors.As(err, &rejection):
 		if err := c.reply(ref, Reply{Status: "error", Response: rejection.Response}); err != nil {
-			c.log().Error("join rejection not sent", "error", err)
+			c.Log().Error("join rejection not sent", "error", err)
 		}
 	case errors.As(err, &unencodable):
-		c.log().Error("the reply to a join cannot be encoded: connection closed", "error", err)
+		c.Log().Error("the reply to a join cannot be encoded: connection closed", "error", err)
 		c.socket.transport.close(closeInternalError)
 	default:
 		c.socket.engine.metrics.crashes.Inc()
@@ -237,7 +241,7 @@ func (c *Channel) awaitEnd(ctx context.Context) {
 	case <-ended:
 	case <-ctx.Done():
 	case <-timeout.C:
-		c.log().Warn("a channel did not end in time; abandoned")
+		c.Log().Warn("a channel did not end in time; abandoned")
 		c.muted.Store(true)
 		c.cancelRun()
 		c.unsubscribeAll()
@@ -271,12 +275,13 @@ func (c *Channel) unsubscribeAll() {
 	}
 }
 
-func (c *Channel) log() *slog.Logger {
+// Log is the logger of this channel.
+func (c *Channel) Log() *slog.Logger {
 	return c.socket.engine.log.With("topic", c.topic, "socket_id", c.socket.id)
 }
 
 func (c *Channel) logCrash(what string, err error) {
-	log := c.log()
+	log := c.Log()
 	var p *PanicError
 	if errors.As(err, &p) {
 		log = log.With("stack", string(p.Stack))

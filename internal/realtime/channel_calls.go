@@ -71,7 +71,7 @@ func (c *Channel) Send(msg any) error {
 func (c *Channel) SendAfter(d time.Duration, msg any) *time.Timer {
 	return time.AfterFunc(d, func() {
 		if err := c.Send(msg); err == ErrMailboxFull {
-			c.log().Warn("delayed message dropped", "error", err)
+			c.Log().Warn("delayed message dropped", "error", err)
 		}
 	})
 }

@@ -26,11 +26,17 @@ type Config struct {
 	// interval. Defaults 10,000 and 2 s, as in Phoenix.
 	DrainBatch    int
 	DrainInterval time.Duration
+	// DrainTimeout bounds the end of Run. Default 30 s, as in Phoenix.
+	DrainTimeout time.Duration
 	// Host is the host that browsers reach this server by. "" compares an
 	// Origin with the request's own Host header.
 	Host string
 	// Sock configures the WebSocket connections.
 	Sock sock.Config
+	// Tokens signs the session tokens of long polling. All nodes of a cluster
+	// need the same secret, or a session is served by its own node only. nil
+	// means a random secret.
+	Tokens *token.Signer
 
 	Bus        Bus           // nil for a node without a cluster
 	Signer     *token.Signer // of long-polling session tokens
@@ -49,6 +55,9 @@ func (c Config) withDefaults() Config {
 	set(&c.DrainBatch, 10_000)
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = 5 * time.Second
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 30 * time.Second
 	}
 	if c.DrainInterval == 0 {
 		c.DrainInterval = 2 * time.Second

@@ -7,13 +7,30 @@ import (
 	"time"
 )
 
-// Drain ends the node's sockets as Phoenix.Socket.PoolDrainer does: those with
+// Run keeps the connections' deadlines until ctx ends, then drains the node and
+// returns. DrainTimeout bounds the drain; nil means that it was complete.
+func (e *Engine) Run(ctx context.Context) error {
+	background := context.WithoutCancel(ctx)
+	poolCtx, stopPool := context.WithCancel(background)
+	defer stopPool()
+	pool := make(chan error, 1)
+	go func() { pool <- e.pool.Run(poolCtx) }()
+	<-ctx.Done()
+
+	drain, cancel := context.WithTimeout(background, e.cfg.DrainTimeout)
+	defer cancel()
+	err := e.drain(drain)
+	e.stop(ErrDraining)
+	stopPool()
+	return errors.Join(err, e.polls.close(), <-pool)
+}
+
+// drain ends the node's sockets as Phoenix.Socket.PoolDrainer does: those with
 // a joined channel get close code 1012 in batches, so that the clients do not
 // fall on the other nodes all at once. Those without a channel are left to
 // their own devices for two more intervals and then cut. Then it waits for the
-// handlers. ctx bounds it all; at its end what is left is cut and the error
-// says so.
-func (e *Engine) Drain(ctx context.Context) error {
+// handlers.
+func (e *Engine) drain(ctx context.Context) error {
 	e.mu.Lock()
 	e.draining.Store(true)
 	sockets := make([]*Socket, 0, len(e.sockets))
@@ -39,8 +56,8 @@ func (e *Engine) Drain(ctx context.Context) error {
 		e.log.Info("draining", "sockets", closed, "without_channels", len(idle))
 	}
 	e.awaitGone(ctx, idle, 2*e.cfg.DrainInterval)
-	for _, s := range sockets {
-		if s.transport != nil && e.has(s) && !s.hasChannels() {
+	for _, s := range idle {
+		if e.has(s) {
 			s.transport.abort()
 		}
 	}
@@ -49,21 +66,12 @@ func (e *Engine) Drain(ctx context.Context) error {
 		e.channels.Wait()
 		close(ended)
 	}()
-	var errs []error
 	select {
 	case <-ended:
+		return nil
 	case <-ctx.Done():
-		errs = append(errs, errors.New("drain: some channels had not ended at the deadline"))
-		e.stop(ErrDraining)
+		return fmt.Errorf("drain: some channels had not ended after %v", e.cfg.DrainTimeout)
 	}
-	errs = append(errs, e.polls.close())
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.ShutdownTimeout)
-	defer cancel()
-	if err := e.pool.Close(closing); err != nil {
-		errs = append(errs, fmt.Errorf("drain: %w", err))
-	}
-	e.stop(ErrDraining)
-	return errors.Join(errs...)
 }
 
 func (e *Engine) has(s *Socket) bool {

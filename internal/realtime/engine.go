@@ -11,7 +11,8 @@ import (
 	"github.com/trunkline/trunkline/internal/sock"
 )
 
-// Engine owns the sockets of one node. Use NewEngine, then Run.
+// Engine owns the sockets of one node. Make it with NewEngine; Run keeps it
+// going and ends it.
 type Engine struct {
 	cfg     Config
 	log     *slog.Logger
@@ -29,7 +30,7 @@ type Engine struct {
 	sockets map[*Socket]struct{}
 }
 
-// NewEngine returns an engine that accepts connections; Drain ends it.
+// NewEngine returns an engine that accepts connections.
 func NewEngine(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
 	base, stop := context.WithCancelCause(context.Background())

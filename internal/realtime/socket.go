@@ -39,6 +39,7 @@ type Socket struct {
 	assigns   any
 	transport transport
 	idSub     *subscription
+	onJoin    func(*Channel) // called with each channel before its join starts; may be nil
 
 	inbound atomic.Int64 // bytes of pushes that wait in mailboxes
 
@@ -121,6 +122,9 @@ func (s *Socket) join(e *wire.Envelope) {
 	s.engine.channelStarted()
 	s.mu.Unlock()
 
+	if s.onJoin != nil {
+		s.onJoin(c)
+	}
 	if c.prev != nil {
 		c.prev.replace()
 	}

@@ -1,0 +1,42 @@
+// Command server is Trunkline as one program: it serves sockets, migrates the
+// schema, signs tokens and broadcasts from the command line.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// program is the command line; `trunkline --help` prints it.
+type program struct {
+	Serve       serveCommand       `cmd:"" help:"Serve sockets from the Postgres at DATABASE_URL."`
+	Dev         devCommand         `cmd:"" help:"Serve the demo, with an embedded Postgres unless DATABASE_URL is set."`
+	Migrate     migrateCommand     `cmd:"" help:"Create, update or undo the database schema."`
+	Token       tokenCommand       `cmd:"" help:"Sign or verify Phoenix tokens."`
+	Broadcast   broadcastCommand   `cmd:"" help:"Broadcast an event to all subscribers of a topic."`
+	Disconnect  disconnectCommand  `cmd:"" help:"Close all connections with a socket id."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the local server is ready (for containers without curl)."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var p program
+	k := kong.Parse(&p,
+		kong.Name("trunkline"),
+		kong.Description("Realtime channels for applications that run Postgres."),
+		kong.UsageOnError(),
+		kong.Vars{"salt": tokenSalt},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err := k.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "trunkline:", err)
+		os.Exit(1)
+	}
+}

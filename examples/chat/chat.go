@@ -1,0 +1,78 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/trunkline/trunkline"
+)
+
+// Salt of the tokens that the socket takes, as in the guides of Phoenix.
+const Salt = "user socket"
+
+// Options of the demo. The zero value is the strict one.
+type Options struct {
+	// AllowTopic lets a user into room topics other than room:lobby and
+	// room:private:<id>. Default: nobody.
+	AllowTopic func(userID, topic string) bool
+	// Verify returns the user whom a token names. Default: a Phoenix token of
+	// the server's secret and Salt, two weeks old at most.
+	Verify func(ctx context.Context, token string) (userID string, err error)
+	// TokenForAnyone serves GET /demo/token?user=NAME, which signs a token for
+	// whoever asks. For development only.
+	TokenForAnyone bool
+}
+
+// Register adds the socket /socket and its channels to srv. The handler serves
+// the page, its files and, with TokenForAnyone, the token endpoint; srv must be
+// served at /socket/ of the same host.
+func Register(srv *trunkline.Server, o Options) http.Handler {
+	if o.AllowTopic == nil {
+		o.AllowTopic = func(string, string) bool { return false }
+	}
+	if o.Verify == nil {
+		o.Verify = func(_ context.Context, token string) (string, error) {
+			return srv.VerifyUserToken(Salt, token, 0)
+		}
+	}
+	socket := srv.Socket("/socket", trunkline.SocketOptions{
+		AuthToken: true,
+		Connect: func(ctx context.Context, r *trunkline.ConnectRequest) (trunkline.Session, error) {
+			return connect(ctx, r, o.Verify)
+		},
+	})
+	socket.Channel("room:*", func() trunkline.Channel { return &room{allow: o.AllowTopic} })
+	socket.Channel("notifications:*", func() trunkline.Channel { return &notifications{} })
+
+	mux := http.NewServeMux()
+	page(mux)
+	if o.TokenForAnyone {
+		mux.HandleFunc("GET /demo/token", tokenForAnyone(func(userID string) (string, error) {
+			return srv.SignToken(Salt, userID)
+		}))
+	}
+	return mux
+}
+
+// user is what the channels of a connection know about it.
+type user struct{ id string }
+
+func userOf(s *trunkline.Socket) user { return s.Assigns().(user) }
+
+// connect takes the token from authToken of phoenix.js 1.8, else from the
+// parameter token, which every Phoenix client can send.
+func connect(ctx context.Context, r *trunkline.ConnectRequest, verify func(context.Context, string) (string, error)) (trunkline.Session, error) {
+	token := r.AuthToken()
+	if token == "" {
+		token = r.Param("token")
+	}
+	if token == "" {
+		return trunkline.Session{}, trunkline.ErrTokenMissing
+	}
+	id, err := verify(ctx, token)
+	if err != nil {
+		return trunkline.Session{}, fmt.Errorf("token: %w", err)
+	}
+	return trunkline.Session{ID: "user_socket:" + id, Assigns: user{id: id}}, nil
+}

@@ -1,0 +1,12 @@
+// Package chat is the demonstration: rooms, a private room behind a password,
+// typing indicators, notifications filtered by level, and the page that shows
+// them. It is what the channels guides of Phoenix build, and it uses the npm
+// phoenix client as published (static/phoenix.mjs).
+//
+// It imports package trunkline only, as any application would. Everything is
+// ephemeral: who was away has missed it.
+//
+// Invariants: a user's id comes from a verified token, never from a payload;
+// what a client sends is checked before it is broadcast; the page runs no
+// inline script and shows text as text.
+package chat

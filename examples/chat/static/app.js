@@ -1,0 +1,132 @@
+// The page: who is here, the connection, and the room in view.
+import { LongPoll, Socket } from "/phoenix.mjs"
+import { showAvatar } from "/avatar.js"
+import { Composer } from "/composer.js"
+import { Notifications } from "/notifications.js"
+import { Room } from "/room.js"
+import { RoomList } from "/room_list.js"
+import { forgetName, requestToken, signIn } from "/session.js"
+
+const $ = id => document.getElementById(id)
+const query = new URLSearchParams(location.search)
+
+const session = await signIn()
+$("me").hidden = false
+$("me-name").textContent = session.userID
+showAvatar($("me-avatar"), session.userID)
+$("change-name").addEventListener("click", forgetName)
+
+function showConnection(state, text) {
+  $("connection").dataset.state = state
+  $("connection").textContent = text
+}
+
+const socket = new Socket("/socket", {
+  authToken: () => session.token,
+  // ?transport=longpoll tries what networks without WebSockets would use.
+  transport: query.get("transport") === "longpoll" ? LongPoll : undefined,
+  reconnectAfterMs: attempt => {
+    showConnection("reconnecting", `Reconnecting, attempt ${attempt}`)
+    return [10, 50, 100, 250, 500, 1000, 2000][attempt - 1] ?? 5000
+  },
+})
+socket.onOpen(() => showConnection("open", "Connected"))
+// A token that the server no longer takes must not lock the page out for ever.
+socket.onError(async () => {
+  try {
+    session.token = (await requestToken(session.userID)).token
+  } catch {
+    // The server is away: the next attempt finds out.
+  }
+})
+
+const rooms = [
+  { topic: "room:lobby", name: "Lobby", about: "Open to everybody." },
+  { topic: "room:private:den", name: "Den", about: "A private room, for those who know the password.", locked: true },
+].map(about => new Room(socket, session.userID, about))
+
+let current = null
+const composer = new Composer($("composer"), { input: $("body"), button: $("send"), error: $("body-error") })
+const list = new RoomList($("rooms"), rooms, open)
+
+function render() {
+  list.render(current)
+  if (!current) return
+  for (const room of rooms) room.log.element.hidden = room !== current
+  $("room-name").textContent = current.name
+  $("room-about").textContent = current.about
+  $("leave").hidden = !current.locked
+  $("typing").textContent = current.typing.text()
+  composer.use(current)
+}
+
+for (const room of rooms) {
+  $("logs").append(room.log.element)
+  room.onChange = () => {
+    if (room === current && document.visibilityState === "visible") room.unread = 0
+    render()
+  }
+}
+document.addEventListener("visibilitychange", () => current?.onChange())
+
+function show(room) {
+  composer.keepDraft()
+  current = room
+  room.unread = 0
+  render()
+  room.log.scrollToEnd()
+}
+
+async function open(room) {
+  if (!room.entered) {
+    if (room.locked) {
+      if (!await askPassword(room)) return
+    } else {
+      room.join({}).catch(refusal => room.log.note(`You may not enter: ${refusal}.`))
+    }
+  }
+  show(room)
+  $("body").focus()
+}
+
+/** Resolves to whether the user got in; wrong passwords may be tried again. */
+function askPassword(room) {
+  const dialog = $("password-dialog")
+  const done = new AbortController()
+  return new Promise(resolve => {
+    const finish = entered => {
+      done.abort()
+      dialog.close()
+      resolve(entered)
+    }
+    const form = $("password-form")
+    form.reset()
+    $("password-error").textContent = ""
+    form.addEventListener("submit", async event => {
+      event.preventDefault()
+      try {
+        await room.join({ password: $("password").value })
+        finish(true)
+      } catch (refusal) {
+        $("password-error").textContent = refusal === "bad password" ? "That is not the password." : `Not let in: ${refusal}.`
+        $("password").select()
+      }
+    }, { signal: done.signal })
+    $("password-cancel").addEventListener("click", () => finish(false), { signal: done.signal })
+    dialog.addEventListener("cancel", () => finish(false), { signal: done.signal })
+    dialog.showModal()
+  })
+}
+
+$("leave").addEventListener("click", () => {
+  current.leave()
+  open(rooms[0])
+})
+
+new Notifications(socket, session.userID, {
+  details: $("notifications"), levels: $("levels"), list: $("notification-list"),
+  hint: $("notification-hint"), unread: $("notifications-unread"),
+})
+
+socket.connect()
+open(rooms[0])

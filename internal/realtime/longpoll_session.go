@@ -40,7 +40,7 @@ type longPollSession struct {
 	window time.Duration
 	limit  int // of bytes in the queue
 
-	turn    chan struct{} // held by the POST that is at work
+	turn    chan struct{} // holds a value while no POST is at work
 	joining chan struct{} // of the POST at work: the join that its latest frame started
 
 	mu       sync.Mutex // guards the following
@@ -68,6 +68,7 @@ func newLongPollSession(p *longPolls, socket *Socket) *longPollSession {
 	if s.limit <= 0 {
 		s.limit = sock.DefaultQueueBytes
 	}
+	s.turn <- struct{}{}
 	socket.transport = s
 	socket.onJoin = func(c *Channel) {
 		c.decided = make(chan struct{})

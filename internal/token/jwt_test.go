@@ -3,132 +3,27 @@ package token
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v3/jwa"
-	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
 )
 
 var testNow = time.Unix(1_790_000_000, 0)
 
 func testClock() time.Time { return testNow }
-
-// issuerKey is a key pair of an issuer.
-type issuerKey struct {
-	id      string
-	alg     jwa.SignatureAlgorithm
-	private any
-	public  any
-}
-
-var rsaTestKey = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048) // slow: one for all tests
-	if err != nil {
-		panic(err)
-	}
-	return key
-})
-
-func newIssuerKey(t testing.TB, alg, id string) issuerKey {
-	t.Helper()
-	switch alg {
-	case RS256:
-		key := rsaTestKey()
-		return issuerKey{id, jwa.RS256(), key, key.Public()}
-	case ES256:
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return issuerKey{id, jwa.ES256(), key, key.Public()}
-	default:
-		public, private, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return issuerKey{id, jwa.EdDSA(), private, public}
-	}
-}
-
-func (k issuerKey) sign(t testing.TB, claims map[string]any) string {
-	t.Helper()
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	header := jws.NewHeaders()
-	if k.id != "" {
-		if err := header.Set(jws.KeyIDKey, k.id); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tok, err := jws.Sign(payload, jws.WithKey(k.alg, k.private, jws.WithProtectedHeaders(header)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(tok)
-}
-
-func (k issuerKey) pem(t testing.TB) string {
-	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(k.public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-}
-
-func (k issuerKey) jwk(t testing.TB, fields ...string) jwk.Key {
-	t.Helper()
-	key, err := jwk.Import(k.public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if k.id != "" {
-		fields = append(fields, jwk.KeyIDKey, k.id)
-	}
-	for i := 0; i < len(fields); i += 2 {
-		if err := key.Set(fields[i], fields[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return key
-}
-
-func jwkSet(t testing.TB, keys ...jwk.Key) []byte {
-	t.Helper()
-	set := jwk.NewSet()
-	for _, k := range keys {
-		if err := set.AddKey(k); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := json.Marshal(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
-func hmacKey(secret string) issuerKey {
-	return issuerKey{alg: jwa.HS256(), private: []byte(secret)}
-}
 
 func newTestVerifier(t testing.TB, cfg JWTConfig) *JWTVerifier {
 	t.Helper()
@@ -343,6 +238,16 @@ func TestJWTClaims(t *testing.T) {
 	}
 }
 
+func TestJWTVerifierKeepsSecretOutOfLogs(t *testing.T) {
+	t.Parallel()
+	v := newTestVerifier(t, JWTConfig{Secret: testSecret})
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(format, v); strings.Contains(text, testSecret) {
+			t.Errorf("%s prints the secret", format)
+		}
+	}
+}
+
 func TestJWTExpiresAtWithoutExp(t *testing.T) {
 	t.Parallel()
 	v := newTestVerifier(t, JWTConfig{Secret: testSecret})
@@ -407,54 +312,6 @@ func TestJWTConfigRefused(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), testSecret) {
 			t.Errorf("the error %v holds the secret", err)
-		}
-	}
-}
-
-// Issuers publish keys that are not for us beside those that are.
-func TestJWKSetKeepsUsableKeysOnly(t *testing.T) {
-	t.Parallel()
-	rs, es, ed := newIssuerKey(t, RS256, "rs"), newIssuerKey(t, ES256, "es"), newIssuerKey(t, EdDSA, "ed")
-	secret, err := jwk.Import([]byte(testSecret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := jwk.Import(newIssuerKey(t, ES256, "").private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := private.Set(jwk.KeyIDKey, "private"); err != nil {
-		t.Fatal(err)
-	}
-	text := jwkSet(t,
-		rs.jwk(t, "use", "sig", "alg", "RS256"), es.jwk(t), ed.jwk(t, "alg", "EdDSA"), secret, private,
-		issuerKey{"for encryption", jwa.RS256(), nil, rs.public}.jwk(t, "use", "enc"),
-		issuerKey{"for RS512", jwa.RS256(), nil, rs.public}.jwk(t, "alg", "RS512"),
-	)
-	text = []byte(strings.Replace(string(text), `"keys":[`, `"keys":[{"kty":"future","kid":"future"},`, 1))
-	set, err := parseJWKSet(text, []string{RS256, ES256, EdDSA})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, k := range set.keys {
-		got = append(got, k.id+" "+k.alg)
-		if _, ok := k.raw.(*ecdsa.PrivateKey); ok {
-			t.Error("a private key is kept")
-		}
-	}
-	slices.Sort(got)
-	if want := []string{"ed EdDSA", "es ES256", "private ES256", "rs RS256"}; !slices.Equal(got, want) {
-		t.Errorf("kept %q, want %q", got, want)
-	}
-
-	only, err := parseJWKSet(text, []string{ES256})
-	if err != nil || len(only.keys) != 2 {
-		t.Errorf("with ES256 only: %v, %v", only, err)
-	}
-	for _, text := range []string{`{"keys":[]}`, `{"error":"gone"}`, `<html>`, `[]`, ``, string(jwkSet(t, secret))} {
-		if set, err := parseJWKSet([]byte(text), []string{RS256}); err == nil {
-			t.Errorf("%q is read as %v, want an error", text, set)
 		}
 	}
 }

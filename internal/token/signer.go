@@ -95,7 +95,7 @@ func (o Options) validate() error {
 
 // Signer signs and verifies Phoenix tokens (Phoenix.Token, Plug.Crypto) with
 // keys derived from one secret. It is safe for concurrent use. Deriving a key
-// costs about a millisecond of CPU, so keep one Signer and share it: it holds
+// costs a fifth of a millisecond of CPU, so keep one Signer and share it: it holds
 // the keys of up to 64 salts.
 type Signer struct {
 	secret string

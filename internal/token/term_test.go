@@ -17,10 +17,13 @@ import (
 // Bytes and values as OTP pairs them.
 func TestTermKnownBytes(t *testing.T) {
 	t.Parallel()
+	longTuple := make(Tuple, 256)
 	for _, c := range []struct {
 		hex   string
 		value any
 	}{
+		{"836900000100" + strings.Repeat("77036e696c", 256), longTuple},
+		{"837601fe" + strings.Repeat("c3a9", 255), Atom(strings.Repeat("é", 255))},
 		{"8361ff", int64(255)},
 		{"836200000100", int64(256)},
 		{"8362ffffffff", int64(-1)},

@@ -25,18 +25,19 @@ func Dial(ctx context.Context, cfg Config) (*Publisher, error) {
 	return &Publisher{p}, nil
 }
 
-// Broadcast is Server.Broadcast; the message is on its way when Close has
-// returned nil.
-func (p *Publisher) Broadcast(topic, event string, payload any) error {
+// Broadcast is Server.Broadcast; Postgres has the message when it returns.
+func (p *Publisher) Broadcast(ctx context.Context, topic, event string, payload any) error {
 	data, err := encode(payload)
 	if err != nil {
 		return err
 	}
-	return p.p.Publish(realtime.KindBroadcast, topic, realtime.BroadcastBody(event, data))
+	return p.p.Publish(ctx, realtime.KindBroadcast, topic, realtime.BroadcastBody(event, data))
 }
 
 // Disconnect is Server.Disconnect.
-func (p *Publisher) Disconnect(id string) error { return p.Broadcast(id, "disconnect", nil) }
+func (p *Publisher) Disconnect(ctx context.Context, id string) error {
+	return p.Broadcast(ctx, id, "disconnect", nil)
+}
 
-// Close sends what is waiting, bounded by ctx, and disconnects.
-func (p *Publisher) Close(ctx context.Context) error { return p.p.Close(ctx) }
+// Close disconnects.
+func (p *Publisher) Close() { p.p.Close() }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -23,8 +22,8 @@ func (c *broadcastCommand) Run(ctx context.Context) error {
 	if err := json.Unmarshal([]byte(c.Payload), &object); err != nil || object == nil {
 		return fmt.Errorf("payload is not a JSON object: %s", c.Payload)
 	}
-	return c.publish(ctx, func(p *trunkline.Publisher) error {
-		return p.Broadcast(c.Topic, c.Event, json.RawMessage(c.Payload))
+	return c.publish(ctx, func(ctx context.Context, p *trunkline.Publisher) error {
+		return p.Broadcast(ctx, c.Topic, c.Event, json.RawMessage(c.Payload))
 	})
 }
 
@@ -35,11 +34,11 @@ type disconnectCommand struct {
 
 // Run disconnects on all nodes.
 func (c *disconnectCommand) Run(ctx context.Context) error {
-	return c.publish(ctx, func(p *trunkline.Publisher) error { return p.Disconnect(c.ID) })
+	return c.publish(ctx, func(ctx context.Context, p *trunkline.Publisher) error { return p.Disconnect(ctx, c.ID) })
 }
 
 // publish runs f with a publisher and waits until Postgres has it all.
-func (d databaseSettings) publish(ctx context.Context, f func(*trunkline.Publisher) error) error {
+func (d databaseSettings) publish(ctx context.Context, f func(context.Context, *trunkline.Publisher) error) error {
 	url, err := d.directURL()
 	if err != nil {
 		return err
@@ -50,6 +49,6 @@ func (d databaseSettings) publish(ctx context.Context, f func(*trunkline.Publish
 	if err != nil {
 		return err
 	}
-	err = f(p)
-	return errors.Join(err, p.Close(ctx))
+	defer p.Close()
+	return f(ctx, p)
 }

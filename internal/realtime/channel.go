@@ -213,7 +213,7 @@ func (c *Channel) end(reason error, rest []item) {
 	c.release(rest)
 	if !c.terminate { // the join failed: what was pushed meanwhile finds no channel
 		for i := range rest {
-			c.socket.afterEnd(&rest[i], c.topic)
+			c.socket.afterEnd(&rest[i], c)
 		}
 	}
 	if ended != nil {

@@ -181,12 +181,12 @@ func (s *Socket) unmatched(ref []byte, topic string) {
 }
 
 // afterEnd answers what was pushed while a join was running that then failed.
-func (s *Socket) afterEnd(it *item, topic string) {
+func (s *Socket) afterEnd(it *item, c *Channel) {
 	switch it.kind {
 	case itemIn:
-		s.unmatched(it.ref, topic)
+		s.unmatched(it.ref, c.topic)
 	case itemLeave:
-		s.reply(nil, it.ref, topic, Reply{Status: "ok", Response: EmptyObject})
+		s.reply(c.joinRef, it.ref, c.topic, Reply{Status: "ok", Response: EmptyObject})
 	}
 }
 

@@ -83,6 +83,7 @@ func (c *Conn) attach(nc net.Conn, first []byte) (*libConn, error) {
 func (c *Conn) Start(h Handler) {
 	c.mu.Lock()
 	c.handler = h
+	c.tellLocked() // it may have ended meanwhile
 	c.mu.Unlock()
 	// add has counted this goroutine in Pool.wg, remove does at its end.
 	if c.raw != nil {

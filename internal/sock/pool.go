@@ -76,7 +76,9 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
-	p.resetOpen()
+	for _, c := range p.snapshot(nil) {
+		c.resetUnlessClosing()
+	}
 	close(p.done)
 	gone := make(chan struct{})
 	go func() {
@@ -134,8 +136,8 @@ func (p *Pool) remove(c *Conn) {
 	p.wg.Done()
 }
 
-func (p *Pool) resetOpen() { p.each(func(c *Conn) { c.resetUnlessClosing() }) }
-
 func (p *Pool) resetAll() {
-	p.each(func(c *Conn) { c.reset(&CloseError{Kind: Shutdown, Code: codeAbnormal}) })
+	for _, c := range p.snapshot(nil) {
+		c.reset(&CloseError{Kind: Shutdown, Code: codeAbnormal})
+	}
 }

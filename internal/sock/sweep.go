@@ -5,7 +5,6 @@ import "time"
 const (
 	sweepsPerTimeout = 10
 	shortestSweep    = 5 * time.Millisecond
-	sweepBatch       = 1024 // connections looked at while holding Pool.mu
 )
 
 // sweepFor makes the sweeper look often enough for a timeout of d.
@@ -32,6 +31,7 @@ func (p *Pool) sweepFor(d time.Duration) {
 func (p *Pool) sweepUntil(done <-chan struct{}) {
 	ticker := time.NewTicker(time.Duration(p.sweepEvery.Load()))
 	defer ticker.Stop()
+	var conns []*Conn
 	for {
 		select {
 		case <-done:
@@ -40,28 +40,20 @@ func (p *Pool) sweepUntil(done <-chan struct{}) {
 			ticker.Reset(time.Duration(p.sweepEvery.Load()))
 		case <-ticker.C:
 			now := p.now()
-			p.each(func(c *Conn) { c.sweep(now) })
+			conns = p.snapshot(conns)
+			for _, c := range conns {
+				c.sweep(now)
+			}
+			clear(conns) // or those that end meanwhile would be kept alive
 		}
 	}
 }
 
-// each calls f for every connection, in batches, so that Accept need not wait
-// for all of them. A connection that moves between batches may be missed or
-// seen twice.
-func (p *Pool) each(f func(*Conn)) {
-	batch := make([]*Conn, 0, sweepBatch)
-	for from := 0; ; from += sweepBatch {
-		p.mu.Lock()
-		if from >= len(p.conns) {
-			p.mu.Unlock()
-			return
-		}
-		batch = append(batch[:0], p.conns[from:min(from+sweepBatch, len(p.conns))]...)
-		p.mu.Unlock()
-		for _, c := range batch {
-			f(c)
-		}
-	}
+// snapshot appends all connections to buf[:0].
+func (p *Pool) snapshot(buf []*Conn) []*Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append(buf[:0], p.conns...)
 }
 
 // sweep ends the connection if one of its deadlines has passed.

@@ -8,8 +8,8 @@ import (
 	"github.com/trunkline/trunkline"
 )
 
-// Salt of the tokens that the socket takes, as in the guides of Phoenix.
-const Salt = "user socket"
+// TokenSalt of the tokens that the socket takes, as in the guides of Phoenix.
+const TokenSalt = "user socket"
 
 // Options of the demo. The zero value is the strict one.
 type Options struct {
@@ -17,27 +17,30 @@ type Options struct {
 	// room:private:<id>. Default: nobody.
 	AllowTopic func(userID, topic string) bool
 	// Verify returns the user whom a token names. Default: a Phoenix token of
-	// the server's secret and Salt, two weeks old at most.
+	// the server's secret and TokenSalt, two weeks old at most.
 	Verify func(ctx context.Context, token string) (userID string, err error)
-	// TokenForAnyone serves GET /demo/token?user=NAME, which signs a token for
-	// whoever asks. For development only.
-	TokenForAnyone bool
+	// CheckOrigin of the socket. Default: that of trunkline.SocketOptions.
+	CheckOrigin trunkline.OriginPolicy
+	// Demo serves the page and GET /demo/token?user=NAME, which signs a token
+	// for whoever asks. Not for servers with real users.
+	Demo bool
 }
 
 // Register adds the socket /socket and its channels to srv. The handler serves
-// the page, its files and, with TokenForAnyone, the token endpoint; srv must be
-// served at /socket/ of the same host.
+// the page, its files and its token endpoint, for which srv must be served at
+// /socket/ of the same host; without Options.Demo it answers 404.
 func Register(srv *trunkline.Server, o Options) http.Handler {
 	if o.AllowTopic == nil {
 		o.AllowTopic = func(string, string) bool { return false }
 	}
 	if o.Verify == nil {
 		o.Verify = func(_ context.Context, token string) (string, error) {
-			return srv.VerifyUserToken(Salt, token, 0)
+			return srv.VerifyUserToken(TokenSalt, token, 0)
 		}
 	}
 	socket := srv.Socket("/socket", trunkline.SocketOptions{
-		AuthToken: true,
+		AuthToken:   true,
+		CheckOrigin: o.CheckOrigin,
 		Connect: func(ctx context.Context, r *trunkline.ConnectRequest) (trunkline.Session, error) {
 			return connect(ctx, r, o.Verify)
 		},
@@ -45,13 +48,14 @@ func Register(srv *trunkline.Server, o Options) http.Handler {
 	socket.Channel("room:*", func() trunkline.Channel { return &room{allow: o.AllowTopic} })
 	socket.Channel("notifications:*", func() trunkline.Channel { return &notifications{} })
 
+	if !o.Demo {
+		return http.NotFoundHandler()
+	}
 	mux := http.NewServeMux()
 	page(mux)
-	if o.TokenForAnyone {
-		mux.HandleFunc("GET /demo/token", tokenForAnyone(func(userID string) (string, error) {
-			return srv.SignToken(Salt, userID)
-		}))
-	}
+	mux.HandleFunc("GET /demo/token", tokenForAnyone(func(userID string) (string, error) {
+		return srv.SignToken(TokenSalt, userID)
+	}))
 	return mux
 }
 

@@ -9,7 +9,6 @@ export async function requestToken(name) {
   } catch {
     throw new Error("The server does not answer. Try again.")
   }
-  if (answer.status === 404) throw new Error("This server signs no tokens for visitors.")
   const body = await answer.json()
   if (body.errors) throw new Error(`The name ${body.errors.user[0]}.`)
   if (!answer.ok) throw new Error("The server could not sign a token. Try again.")

@@ -1,3 +1,5 @@
+//go:build unix
+
 package devdb
 
 import (
@@ -12,7 +14,7 @@ import (
 
 func TestTwoStartersOnAnEmptyDirectory(t *testing.T) {
 	t.Parallel()
-	o := childOptions{DataDir: newHome(t)} // no InitCache: initdb takes its time
+	o := childOptions{DataDir: newHome(t)} // a real initdb takes its time
 	a, b := startProgram(t, o, nil), startProgram(t, o, nil)
 	ra, rb := a.report(), b.report()
 	if ra.Joined == rb.Joined {
@@ -37,7 +39,7 @@ func TestTwoStartersOnAnEmptyDirectory(t *testing.T) {
 func TestOwnerKilled(t *testing.T) {
 	t.Parallel()
 	dir := newHome(t)
-	p := startProgram(t, childOptions{DataDir: dir, InitCache: initCache}, nil)
+	p := startProgram(t, childOptions{DataDir: dir, ReuseInitdb: true}, nil)
 	r := p.report()
 	mustExec(t, r.URL, "CREATE TABLE kept AS SELECT 1 AS n")
 	left := socketDirOf(t, dir)
@@ -57,7 +59,7 @@ func TestOwnerKilled(t *testing.T) {
 func TestOwnerKilledWhileAnotherUsesIt(t *testing.T) {
 	t.Parallel()
 	dir := newHome(t)
-	p := startProgram(t, childOptions{DataDir: dir, InitCache: initCache}, nil)
+	p := startProgram(t, childOptions{DataDir: dir, ReuseInitdb: true}, nil)
 	r := p.report()
 	db := mustStart(t, quick(dir))
 	if !db.Joined() {

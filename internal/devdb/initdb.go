@@ -3,6 +3,7 @@ package devdb
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -38,10 +39,11 @@ func (db *DB) initData(ctx context.Context, bin binaries) error {
 
 // fillData runs initdb into dir, or copies an earlier result of it.
 func (db *DB) fillData(ctx context.Context, bin binaries, dir string) error {
-	if db.opts.InitCache == "" {
+	if !db.opts.ReuseInitdb || db.opts.CacheDir == "" {
 		return db.runInitdb(ctx, bin, dir)
 	}
-	cached := filepath.Join(db.opts.InitCache, "initdb-"+bin.version)
+	flags := sha256.Sum256([]byte(strings.Join(initdbFlags(), " ")))
+	cached := filepath.Join(db.opts.CacheDir, fmt.Sprintf("initdb-%s-%x", bin.version, flags[:4]))
 	if _, err := os.Stat(cached); err == nil {
 		return copyTree(cached, dir, db.acct.own)
 	}
@@ -60,7 +62,7 @@ func (db *DB) runInitdb(ctx context.Context, bin binaries, dir string) error {
 	if err := db.acct.own(dir); err != nil {
 		return fmt.Errorf("devdb: give %s to the user that runs Postgres: %w", dir, err)
 	}
-	args := []string{"-D", dir, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"}
+	args := append([]string{"-D", dir}, initdbFlags()...)
 	if db.opts.Settings["fsync"] == "off" {
 		args = append(args, "--no-sync")
 	}
@@ -76,6 +78,10 @@ func (db *DB) runInitdb(ctx context.Context, bin binaries, dir string) error {
 	}
 	db.opts.Logger.Info("made the data directory", "dir", db.home.data(), "version", bin.version, "took", time.Since(started))
 	return nil
+}
+
+func initdbFlags() []string {
+	return []string{"--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"}
 }
 
 // keepCopy puts a copy of a fresh data directory at cached, whole or not at all.

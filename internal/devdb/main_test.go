@@ -1,3 +1,5 @@
+//go:build unix
+
 package devdb
 
 import (
@@ -23,23 +25,12 @@ const limit = 90 * time.Second
 
 const childEnvVar = "DEVDB_TEST_CHILD"
 
-// initCache is set once by TestMain.
-var initCache string
-
 func TestMain(m *testing.M) {
 	if spec := os.Getenv(childEnvVar); spec != "" {
 		childMain(spec)
 		return
 	}
-	dir, err := os.MkdirTemp("", "devdb-test-cache-")
-	if err != nil {
-		panic(err)
-	}
-	initCache = dir
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(m)
 }
 
 // newHome returns a data directory that the postgres user can reach, emptied at
@@ -74,11 +65,11 @@ func openTemp(t *testing.T) string {
 
 func quick(dir string) Options {
 	return Options{
-		DataDir:   dir,
-		InitCache: initCache,
-		Output:    io.Discard,
-		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-		Settings:  map[string]string{"fsync": "off"},
+		DataDir:     dir,
+		ReuseInitdb: true,
+		Output:      io.Discard,
+		Logger:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Settings:    map[string]string{"fsync": "off"},
 	}
 }
 
@@ -157,9 +148,8 @@ type childSpec struct {
 }
 
 type childOptions struct {
-	DataDir   string
-	InitCache string
-	CacheDir  string
+	DataDir     string
+	ReuseInitdb bool
 }
 
 // childReport is its answer once the database is up.
@@ -179,7 +169,7 @@ func childMain(raw string) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	db, err := Start(ctx, Options{
-		DataDir: spec.Options.DataDir, InitCache: spec.Options.InitCache, CacheDir: spec.Options.CacheDir,
+		DataDir: spec.Options.DataDir, ReuseInitdb: spec.Options.ReuseInitdb,
 		Settings: map[string]string{"fsync": "off"},
 	})
 	if err != nil {

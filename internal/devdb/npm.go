@@ -53,6 +53,10 @@ func (db *DB) obtain(ctx context.Context) (binaries, error) {
 	if !ok {
 		return binaries{}, noPostgres(fmt.Errorf("there is none to download for %s", db.places.platform))
 	}
+	if db.opts.CacheDir == "" {
+		_, err := CacheDir()
+		return binaries{}, noPostgres(fmt.Errorf("a download has no place: %w", err))
+	}
 	cached := filepath.Join(db.opts.CacheDir, "postgres-"+pinnedVersion+"-"+db.places.platform)
 	if _, err := os.Stat(cached); err == nil {
 		return db.inspectCached(ctx, cached)

@@ -1,3 +1,5 @@
+//go:build unix
+
 package devdb
 
 import (
@@ -35,7 +37,7 @@ func TestNpmFallback(t *testing.T) {
 	cache := filepath.Join(openTemp(t), "cache")
 	var out syncBuffer
 	o := quick(newHome(t))
-	o.CacheDir, o.InitCache, o.Output = cache, "", &out
+	o.CacheDir, o.ReuseInitdb, o.Output = cache, false, &out
 	// What a killed download left.
 	if err := os.MkdirAll(filepath.Join(cache, "download-123", "cache"), 0o755); err != nil {
 		t.Fatal(err)

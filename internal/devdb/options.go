@@ -23,8 +23,7 @@ type Options struct {
 	// this machine, or the one obtained through npm.
 	BinDir string
 
-	// CacheDir keeps the Postgres obtained through npm. Default:
-	// /var/cache/trunkline for root, else trunkline in the user's cache directory.
+	// CacheDir keeps the Postgres obtained through npm. Default: [CacheDir].
 	CacheDir string
 
 	// Output gets lines for a person: what is made, downloaded or waited for.
@@ -46,26 +45,24 @@ type Options struct {
 	// With fsync=off, initdb does not sync either.
 	Settings map[string]string
 
-	// InitCache, when set, keeps the result of initdb in that directory and
-	// copies it for later databases, which is several times faster. For tests.
-	InitCache string
+	// ReuseInitdb keeps the result of initdb in CacheDir and copies it for later
+	// databases, which is several times faster. For tests.
+	ReuseInitdb bool
 }
 
 // withDefaults returns o with every default filled in and the paths absolute.
 func (o Options) withDefaults() (Options, error) {
-	root := os.Geteuid() == 0
 	var err error
 	if o.DataDir == "" {
-		if o.DataDir, err = defaultDataDir(root); err != nil {
+		if o.DataDir, err = defaultDataDir(); err != nil {
 			return o, err
 		}
 	}
 	if o.CacheDir == "" {
-		if o.CacheDir, err = defaultCacheDir(root); err != nil {
-			return o, err
-		}
+		// Without a place, only what needs one fails.
+		o.CacheDir, _ = CacheDir()
 	}
-	for _, p := range []*string{&o.DataDir, &o.CacheDir, &o.BinDir, &o.InitCache} {
+	for _, p := range []*string{&o.DataDir, &o.CacheDir, &o.BinDir} {
 		if *p == "" {
 			continue
 		}
@@ -88,8 +85,8 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-func defaultDataDir(root bool) (string, error) {
-	if root {
+func defaultDataDir() (string, error) {
+	if os.Geteuid() == 0 {
 		return "/var/lib/trunkline/dev", nil
 	}
 	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
@@ -105,13 +102,16 @@ func defaultDataDir(root bool) (string, error) {
 	return filepath.Join(home, ".local", "share", "trunkline", "dev"), nil
 }
 
-func defaultCacheDir(root bool) (string, error) {
-	if root {
+// CacheDir is the default of Options.CacheDir: /var/cache/trunkline for root,
+// whose home the user that runs Postgres cannot enter, else trunkline in the
+// user's cache directory. It fails for a user without one.
+func CacheDir() (string, error) {
+	if os.Geteuid() == 0 {
 		return "/var/cache/trunkline", nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", errors.New("devdb: no place for downloads: HOME and XDG_CACHE_HOME are not set; set one, or name a cache directory")
+		return "", errors.New("devdb: no cache directory: HOME and XDG_CACHE_HOME are not set; set one, or name a cache directory")
 	}
 	return filepath.Join(dir, "trunkline"), nil
 }

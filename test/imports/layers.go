@@ -1,0 +1,113 @@
+package imports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const module = "github.com/trunkline/trunkline"
+
+// root is package trunkline, the public API.
+const root = "."
+
+// layers names every package and those of ours that it may import, in other
+// files than tests. Imports look down only:
+//
+//	cmd, examples -> root -> engine and services -> wire, sock, dbsqlc, token
+//
+// internal/devdb, internal/pgtest and db/migrations are leaves beside them.
+var layers = map[string][]string{
+	"cmd/server":           {root, "db/migrations", "examples/chat", "internal/devdb", "internal/token"},
+	"examples/chat":        {root},
+	"examples/conformance": {root, "internal/devdb"},
+	"examples/embed":       {root},
+
+	root: {"db/migrations", "internal/pubsub", "internal/realtime", "internal/sock", "internal/token"},
+
+	"internal/realtime": {"internal/sock", "internal/token", "internal/wire"},
+	"internal/pubsub":   {"internal/dbsqlc"},
+
+	"internal/wire":   {},
+	"internal/sock":   {},
+	"internal/token":  {},
+	"internal/dbsqlc": {},
+
+	"db/migrations":   {"internal/dbsqlc"},
+	"internal/devdb":  {},
+	"internal/pgtest": {"db/migrations", "internal/devdb"},
+
+	"test/compose":       {},
+	"test/golden":        {},
+	"test/golden/replay": {"test/golden"},
+	"test/imports":       {},
+}
+
+// testLeaves may be imported by any package's tests.
+var testLeaves = []string{"db/migrations", "internal/devdb", "internal/pgtest"}
+
+// strangers names what a package may not depend on, not even through another.
+var strangers = map[string][]string{
+	// It meets the database through interfaces that it declares.
+	"internal/realtime": {"database/sql", "github.com/jackc/pgx", "github.com/riverqueue/river"},
+	"internal/wire":     {"database/sql", "github.com/jackc/pgx", "net/http"},
+	"internal/sock":     {"database/sql", "github.com/jackc/pgx"},
+	"internal/token":    {"database/sql", "github.com/jackc/pgx"},
+}
+
+// listed is what `go list -json` says about a package.
+type listed struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	Deps         []string
+}
+
+// name is the path below the module, "." for its root.
+func (p listed) name() string { return below(p.ImportPath) }
+
+func below(path string) string {
+	if path == module {
+		return root
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+func ours(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
+
+// violations are sentences, one for each import that layers and strangers
+// forbid.
+func violations(packages []listed) []string {
+	var found []string
+	for _, p := range packages {
+		name := p.name()
+		allowed, known := layers[name]
+		if !known {
+			found = append(found, fmt.Sprintf("%s has no place in the layers: give it a line in layers.go", name))
+			continue
+		}
+		found = append(found, forbidden(name, p.Imports, allowed)...)
+		inTests := slices.Concat(allowed, testLeaves, []string{name})
+		found = append(found, forbidden(name+" (tests)", p.TestImports, inTests)...)
+		found = append(found, forbidden(name+" (tests)", p.XTestImports, inTests)...)
+		for _, stranger := range strangers[name] {
+			for _, dep := range p.Deps {
+				if dep == stranger || strings.HasPrefix(dep, stranger+"/") {
+					found = append(found, fmt.Sprintf("%s depends on %s", name, dep))
+				}
+			}
+		}
+	}
+	return found
+}
+
+func forbidden(name string, imports, allowed []string) []string {
+	var found []string
+	for _, path := range imports {
+		if ours(path) && !slices.Contains(allowed, below(path)) {
+			found = append(found, fmt.Sprintf("%s imports %s", name, below(path)))
+		}
+	}
+	return found
+}

@@ -102,11 +102,11 @@ func (e *StepError) Error() string {
 func (e *StepError) Unwrap() error { return e.Err }
 
 // Replay replays one case; a *StepError names the first step that went
-// otherwise. A case that was recorded with several outcomes may end in any of
-// them, and gets up to five tries.
+// otherwise. A racy case may end in any recorded outcome, and gets up to five
+// tries.
 func (r *Replayer) Replay(ctx context.Context, c Case) error {
 	tries := 1
-	if c.Stability != "stable" {
+	if c.Racy {
 		tries = racyTries
 	}
 	var errs []error

@@ -24,6 +24,10 @@ type Case struct {
 	// Stability is "stable", "order varies" or "outcome varies".
 	Stability string `json:"stability"`
 
+	// Racy says that the outcome varied in some recording of the same thing,
+	// in this or in the other protocol version.
+	Racy bool `json:"-"`
+
 	Outcome
 	OtherOutcomes []Outcome `json:"other_outcomes"`
 }
@@ -111,6 +115,13 @@ func Cases() ([]Case, error) {
 		}
 		cases = append(cases, c)
 	}
+	racy := map[string]bool{}
+	for _, c := range cases {
+		racy[c.subject()] = racy[c.subject()] || c.Racy
+	}
+	for i, c := range cases {
+		cases[i].Racy = racy[c.subject()]
+	}
 	slices.SortFunc(cases, func(a, b Case) int { return strings.Compare(a.Name, b.Name) })
 	return cases, nil
 }
@@ -124,6 +135,7 @@ func ParseCase(data []byte) (Case, error) {
 	if err := decoder.Decode(&c); err != nil {
 		return Case{}, fmt.Errorf("decode: %w", err)
 	}
+	c.Racy = c.Stability != "stable"
 	if c.Name == "" || len(c.Steps) == 0 {
 		return Case{}, fmt.Errorf("a transcript needs a name and steps")
 	}
@@ -165,6 +177,11 @@ func (s Step) check() error {
 
 func (c Case) outcomes() []Outcome {
 	return append([]Outcome{c.Outcome}, c.OtherOutcomes...)
+}
+
+// subject is the name without the protocol version.
+func (c Case) subject() string {
+	return strings.TrimSuffix(strings.TrimSuffix(c.Name, ".v1"), ".v2")
 }
 
 // Shuts reports whether the case ends the server it runs against.

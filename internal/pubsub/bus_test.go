@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/trunkline/trunkline/db/migrations"
+	"github.com/trunkline/trunkline/internal/pgtest"
 )
 
 // Every node gets each message of the others once, in the sender's order, and
@@ -23,7 +24,7 @@ import (
 func TestOrderPerSender(t *testing.T) {
 	t.Parallel()
 	const each = 3000
-	url := database(t)
+	url := pgtest.URL(t)
 	nodes := []*node{start(t, Config{DirectURL: url, Node: "a"}), start(t, Config{DirectURL: url, Node: "b"}), start(t, Config{DirectURL: url, Node: "c"})}
 	var publishing sync.WaitGroup
 	for i, n := range nodes {
@@ -74,7 +75,7 @@ func TestOrderPerSender(t *testing.T) {
 // Bodies of every size up to the limit, as text and as bytes.
 func TestEverySize(t *testing.T) {
 	t.Parallel()
-	url := database(t)
+	url := pgtest.URL(t)
 	a, b := start(t, Config{DirectURL: url}), start(t, Config{DirectURL: url})
 	sizes := []int{0, 1, 100, 5000, 5800, 5900, 7700, 7800, 7900, 8000, 8192, 64 << 10, 1 << 20, 1536 << 10, a.config.MaxMessage - 1}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -103,7 +104,7 @@ func TestEverySize(t *testing.T) {
 
 func TestDirectReachesOnlyItsNode(t *testing.T) {
 	t.Parallel()
-	url := database(t)
+	url := pgtest.URL(t)
 	a, b, c := start(t, Config{DirectURL: url}), start(t, Config{DirectURL: url}), start(t, Config{DirectURL: url})
 	if err := a.PublishTo(b.ID(), testKind, "direct", []byte("1")); err != nil {
 		t.Fatal(err)
@@ -120,7 +121,7 @@ func TestDirectReachesOnlyItsNode(t *testing.T) {
 func TestTenNodesStartAtOnce(t *testing.T) {
 	t.Parallel()
 	const count = 10
-	url := database(t)
+	url := pgtest.URL(t)
 	nodes := make([]*node, count)
 	for i := range nodes {
 		nodes[i] = prepare(t, Config{DirectURL: url, Node: fmt.Sprint("n", i)})
@@ -150,7 +151,7 @@ func TestTenNodesStartAtOnce(t *testing.T) {
 // reach the schema of another name.
 func TestSchemasAreApart(t *testing.T) {
 	t.Parallel()
-	url := database(t)
+	url := pgtest.URL(t)
 	if err := migrations.Up(context.Background(), url, "other"); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestSchemasAreApart(t *testing.T) {
 func TestRunDrains(t *testing.T) {
 	t.Parallel()
 	const count = 2000
-	url := database(t)
+	url := pgtest.URL(t)
 	b := start(t, Config{DirectURL: url})
 	a := start(t, Config{DirectURL: url})
 	for k := range count {
@@ -189,7 +190,7 @@ func TestRunDrains(t *testing.T) {
 
 func TestPublisher(t *testing.T) {
 	t.Parallel()
-	url := database(t)
+	url := pgtest.URL(t)
 	a := start(t, Config{DirectURL: url})
 	p, err := Dial(context.Background(), Config{DirectURL: url, Node: "cli"})
 	if err != nil {
@@ -215,7 +216,7 @@ func TestPublisher(t *testing.T) {
 // A panic ends one call and nothing else.
 func TestHandlerPanics(t *testing.T) {
 	t.Parallel()
-	url := database(t)
+	url := pgtest.URL(t)
 	b := prepare(t, Config{DirectURL: url})
 	b.Handle(testKind+1, func(Message) { panic("on purpose") })
 	b.run(t)
@@ -233,7 +234,7 @@ func TestHandlerPanics(t *testing.T) {
 // Anything may come over the channel; the bus goes on.
 func TestForeignNotifications(t *testing.T) {
 	t.Parallel()
-	url := database(t)
+	url := pgtest.URL(t)
 	a, b := start(t, Config{DirectURL: url}), start(t, Config{DirectURL: url})
 	conn := session(t, url)
 	for _, payload := range []string{"", "hello", "1|", "1|b|x@abcdefghij23|0|1|", "1|h|" + b.ID() + "|", "1|b|x@abcdefghij23|0|1|07s0,w:00000000000000000000000000000000"} {
@@ -255,7 +256,7 @@ func TestForeignNotifications(t *testing.T) {
 func TestSpillExpires(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	url := database(t)
+	url := pgtest.URL(t)
 	conn := session(t, url)
 	if _, err := conn.Exec(ctx, `
 		insert into trunkline.spill (id, body, inserted_at)
@@ -279,7 +280,7 @@ func TestSpillExpires(t *testing.T) {
 func TestSpilledRowGone(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	url := database(t)
+	url := pgtest.URL(t)
 	conn := session(t, url)
 	if _, err := conn.Exec(ctx, `
 		create function trunkline.forget() returns trigger language plpgsql as 'begin return null; end';
@@ -302,7 +303,7 @@ func TestSpilledRowGone(t *testing.T) {
 func TestRefusedBatch(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	url := database(t)
+	url := pgtest.URL(t)
 	conn := session(t, url)
 	a, b := start(t, Config{DirectURL: url}), start(t, Config{DirectURL: url})
 	a.publish(t, "first", "")
@@ -327,7 +328,7 @@ func TestRefusedBatch(t *testing.T) {
 func TestSlowHandler(t *testing.T) {
 	t.Parallel()
 	const count = 400
-	url := database(t)
+	url := pgtest.URL(t)
 	b := prepare(t, Config{DirectURL: url, InboxBytes: 100_000})
 	release := make(chan struct{})
 	b.Handle(testKind+1, func(Message) { <-release })

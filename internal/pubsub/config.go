@@ -68,7 +68,9 @@ type Config struct {
 	DialTimeout time.Duration
 
 	// MinBackoff and MaxBackoff bound the wait between two attempts to
-	// connect, which doubles and is jittered. Defaults 50 ms and 1 s.
+	// connect, which doubles and is jittered. When Postgres was away, what is
+	// queued waits for another MaxBackoff after its return, until the other
+	// nodes listen again too. Defaults 50 ms and 500 ms.
 	MinBackoff, MaxBackoff time.Duration
 
 	// StartTimeout is how long Run tries to reach Postgres at the start.
@@ -115,7 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 	defaultTo(&c.FetchTimeout, 5*time.Second)
 	defaultTo(&c.DialTimeout, 2*time.Second)
 	defaultTo(&c.MinBackoff, 50*time.Millisecond)
-	defaultTo(&c.MaxBackoff, time.Second)
+	defaultTo(&c.MaxBackoff, 500*time.Millisecond)
 	defaultTo(&c.StartTimeout, 30*time.Second)
 	defaultTo(&c.DrainTimeout, 2*time.Second)
 	switch {

@@ -3,7 +3,7 @@ package pubsub
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/trunkline/trunkline/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -63,17 +63,38 @@ func (n *notifier) run(ctx context.Context, conn *connection) {
 	}
 }
 
+// reconnect tries until it is connected, or returns nil when ctx ends.
 func (n *notifier) reconnect(ctx context.Context) *connection {
 	n.backoff.reset()
+	away := false
 	for n.backoff.wait(ctx) {
 		conn, err := n.connector.connect(ctx, "notifier")
 		if err == nil {
+			if away && !n.holdBack(ctx) {
+				conn.close()
+				return nil
+			}
 			return conn
 		}
+		away = true
 		n.log.DebugContext(ctx, "bus: cannot notify", "node", n.node, "err", err)
 		n.health.notifying(err)
 	}
 	return nil
+}
+
+// holdBack gives the other nodes' listeners the time of one backoff to return
+// as well: what is sent before they do is lost to them. It reports whether ctx
+// still holds.
+func (n *notifier) holdBack(ctx context.Context) bool {
+	timer := time.NewTimer(n.backoff.most)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // session flushes until the connection fails; it returns nil when ctx ends.

@@ -186,3 +186,18 @@ func TestForeignSocketDirectory(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLongTemporaryDirectory: a socket's path must fit in about 100 bytes.
+func TestLongTemporaryDirectory(t *testing.T) {
+	long := filepath.Join(openTemp(t), strings.Repeat("x", 90))
+	if err := os.Mkdir(long, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := quick(newHome(t))
+	t.Setenv("TMPDIR", long)
+	db := mustStart(t, o)
+	if filepath.Dir(db.socketDir) != "/tmp" {
+		t.Errorf("the socket is in %s", db.socketDir)
+	}
+	mustExec(t, db.URL(), "SELECT 1")
+}

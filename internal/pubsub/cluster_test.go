@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -148,6 +149,18 @@ func (n *node) awaitReady(t testing.TB, want bool) time.Duration {
 	}
 	t.Fatalf("ready is still: %v", n.Ready())
 	return 0
+}
+
+// awaitCounter waits until a counter has that value.
+func awaitCounter(t testing.TB, c prometheus.Collector, least float64) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); testutil.ToFloat64(c) < least; <-tick.C {
+		if time.Since(began) > patience {
+			t.Fatalf("a counter is %v, not %v", testutil.ToFloat64(c), least)
+		}
+	}
 }
 
 func (n *node) lostTotal() float64 { return testutil.ToFloat64(n.metrics.lost) }

@@ -207,6 +207,7 @@ func TestBlackHole(t *testing.T) {
 	t.Parallel()
 	for name, hole := range map[string]func(*proxy){
 		"both":     func(p *proxy) { p.freeze() },
+		"idle":     func(p *proxy) { p.freeze() }, // nothing but heartbeats is under way
 		"listener": func(p *proxy) { p.freezeOnly(0) },
 		"notifier": func(p *proxy) { p.freezeOnly(1) },
 	} {
@@ -215,11 +216,20 @@ func TestBlackHole(t *testing.T) {
 			url := pgtest.URL(t)
 			p := newProxy(t, url)
 			a, b := start(t, Config{DirectURL: url}), start(t, Config{DirectURL: p.url})
-			fromA, fromB := startLoad(t, a, 5*time.Millisecond), startLoad(t, b, 5*time.Millisecond)
-			a.awaitNew(t)
-			b.awaitNew(t)
+			var fromA, fromB load
+			begin := func() {
+				fromA, fromB = startLoad(t, a, 5*time.Millisecond), startLoad(t, b, 5*time.Millisecond)
+			}
+			if name != "idle" {
+				begin()
+				a.awaitNew(t)
+				b.awaitNew(t)
+			}
+			// Heartbeats make the nodes known to each other.
+			awaitCounter(t, a.metrics.bytesReceived, 1)
+			awaitCounter(t, b.metrics.bytesReceived, 1)
 			hole(p)
-			if name == "both" {
+			if name == "both" || name == "idle" {
 				noticed := b.awaitReady(t, false)
 				t.Logf("noticed after %v", noticed)
 				if noticed > 5*time.Second {
@@ -227,14 +237,14 @@ func TestBlackHole(t *testing.T) {
 				}
 				p.admit()
 			}
-			holed := time.Now()
-			reconnects := func() float64 {
-				return testutil.ToFloat64(b.metrics.reconnects.WithLabelValues("listener")) + testutil.ToFloat64(b.metrics.reconnects.WithLabelValues("notifier"))
+			if name == "idle" {
+				begin()
 			}
-			tick := time.NewTicker(5 * time.Millisecond)
-			defer tick.Stop()
-			for reconnects() == 0 && time.Since(holed) < patience {
-				<-tick.C
+			holed := time.Now()
+			for _, connection := range []string{"listener", "notifier"} {
+				if name == connection || name == "both" || name == "idle" {
+					awaitCounter(t, b.metrics.reconnects.WithLabelValues(connection), 1)
+				}
 			}
 			if took := time.Since(holed); took > 5*time.Second {
 				t.Errorf("the connection was given up after %v", took)

@@ -24,6 +24,9 @@ type devCommand struct {
 // cluster.
 func (c *devCommand) Run(ctx context.Context) (err error) {
 	if c.DatabaseURL == "" {
+		if c.DatabaseDirectURL != "" {
+			return errors.New("DATABASE_DIRECT_URL is set but DATABASE_URL is not: set both, or neither for the embedded Postgres")
+		}
 		db, err := devdb.Start(ctx, devdb.Options{DataDir: c.DataDir, Output: os.Stderr, Logger: c.logger()})
 		if err != nil {
 			return fmt.Errorf("embedded Postgres: %w", err)

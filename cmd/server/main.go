@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // program is the command line; `trunkline --help` prints it.
@@ -27,16 +29,21 @@ type program struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends a stop that takes too long
 	var p program
 	k := kong.Parse(&p,
 		kong.Name("trunkline"),
 		kong.Description("Realtime channels for applications that run Postgres."),
-		kong.UsageOnError(),
+		kong.ShortUsageOnError(),
 		kong.Vars{"salt": tokenSalt},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err := k.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "trunkline:", err)
+		var unreachable *pgconn.ConnectError
+		if errors.As(err, &unreachable) {
+			fmt.Fprintln(os.Stderr, "Check DATABASE_URL, and DATABASE_DIRECT_URL where it is set: does Postgres run there, reachable from here?")
+		}
 		os.Exit(1)
 	}
 }

@@ -32,6 +32,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url string)) error {
 	log := s.logger()
 	slog.SetDefault(log)
+	if err := s.check(); err != nil {
+		return err
+	}
 	origin, err := s.originPolicy()
 	if err != nil {
 		return err
@@ -67,7 +70,7 @@ func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url st
 	})
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(s.Bind, strconv.Itoa(s.Port)))
 	if err != nil {
-		return fmt.Errorf("PORT %d: %w", s.Port, err)
+		return fmt.Errorf("PORT %d, BIND %q: %w", s.Port, s.Bind, err)
 	}
 	httpServer := &http.Server{Handler: handler(srv, page), ReadHeaderTimeout: 10 * time.Second}
 

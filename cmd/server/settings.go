@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trunkline/trunkline"
 )
@@ -18,13 +22,37 @@ type databaseSettings struct {
 	Schema            string `env:"DATABASE_SCHEMA" default:"trunkline" help:"Schema of all database objects."`
 }
 
+// check names the setting that is no URL of Postgres. It quotes none that does
+// not parse: it may hold a password.
+func (d databaseSettings) check() error {
+	for _, s := range []struct{ name, value string }{
+		{"DATABASE_URL", d.DatabaseURL},
+		{"DATABASE_DIRECT_URL", d.DatabaseDirectURL},
+	} {
+		if s.value == "" {
+			continue
+		}
+		u, err := url.Parse(s.value)
+		if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			return fmt.Errorf("%s is not the URL of a Postgres: want postgres://user:password@host:5432/database, special characters of the password as %%XX", s.name)
+		}
+		if _, err := pgconn.ParseConfig(s.value); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err) // pgconn leaves the password out
+		}
+	}
+	return nil
+}
+
 // directURL is the URL for what a pooler cannot do.
 func (d databaseSettings) directURL() (string, error) {
+	if err := d.check(); err != nil {
+		return "", err
+	}
 	if d.DatabaseDirectURL != "" {
 		return d.DatabaseDirectURL, nil
 	}
 	if d.DatabaseURL == "" {
-		return "", fmt.Errorf("DATABASE_URL is not set: give --database-url or DATABASE_URL=postgres://user:password@host:5432/database")
+		return "", errors.New("DATABASE_URL is not set: give --database-url or DATABASE_URL=postgres://user:password@host:5432/database")
 	}
 	return d.DatabaseURL, nil
 }
@@ -68,6 +96,9 @@ func (j jwtSettings) enabled() bool {
 // verifier is nil when no JWT setting is given.
 func (j jwtSettings) verifier(ctx context.Context) (*trunkline.JWTVerifier, error) {
 	if !j.enabled() {
+		if j.Issuer != "" || j.Audience != "" || len(j.Algorithms) > 0 {
+			return nil, errors.New("JWT_ISSUER, JWT_AUDIENCE or JWT_ALGORITHMS is set without a key: give JWT_SECRET, JWT_PUBLIC_KEY_FILE, JWT_JWKS_URL or JWT_JWKS_FILE")
+		}
 		return nil, nil
 	}
 	var pem []byte

@@ -14,12 +14,18 @@ export class Notifications {
     // Open where there is room beside the messages.
     details.open = matchMedia("(min-width: 48rem)").matches
     details.addEventListener("toggle", () => this.#setUnread(0))
-    hint.textContent = `trunkline broadcast notifications:${user} notification '{"level":"info","body":"Hello"}'`
+    hint.textContent = `Send yourself one: trunkline broadcast notifications:${user} notification '{"level":"info","body":"Hello"}'`
 
     const channel = socket.channel(`notifications:${user}`, payload)
     channel.on("notification", notification => this.#show(notification))
-    levels.addEventListener("change", () => channel.push("subscribe_levels", payload()))
-    channel.join().receive("error", () => {
+    // Busy while the server does not know what is ticked.
+    const known = () => { levels.ariaBusy = "false" }
+    levels.addEventListener("change", () => {
+      levels.ariaBusy = "true"
+      channel.push("subscribe_levels", payload()).receive("ok", known)
+    })
+    channel.onError(() => { levels.ariaBusy = "true" })
+    channel.join().receive("ok", known).receive("error", () => {
       channel.leave()
       details.hidden = true
     })

@@ -1,0 +1,91 @@
+// A headless Chromium, and one user in it.
+import assert from "node:assert/strict"
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { chromium } from "playwright-core"
+
+const artifacts = fileURLToPath(new URL("../artifacts", import.meta.url))
+
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+    headless: true,
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    ],
+  })
+}
+
+/** One user with the chat open, in a browser context of their own. */
+export class Visitor {
+  /** What the page complained about. */
+  complaints = []
+
+  static async open(browser, url, user, options = {}) {
+    const visitor = new Visitor()
+    visitor.context = await browser.newContext({ viewport: { width: 1100, height: 720 }, ...options })
+    visitor.context.setDefaultTimeout(15_000)
+    const page = visitor.page = await visitor.context.newPage()
+    page.on("console", message => {
+      if (["error", "warning"].includes(message.type())) visitor.complaints.push(message.text())
+    })
+    page.on("pageerror", error => visitor.complaints.push(String(error)))
+    await page.goto(user ? `${url}/?user=${user}` : url)
+    return visitor
+  }
+
+  /** The line that tells the state of the connection. */
+  get connection() {
+    return this.page.locator("#connection")
+  }
+
+  /** What is shown of the room in view. */
+  get log() {
+    return this.page.getByRole("log")
+  }
+
+  /** Waits until the connection's state is shown as state. */
+  isShown(state) {
+    return this.page.locator(`#connection[data-state=${state}]`).waitFor()
+  }
+
+  /** Waits until the room in view can take messages and notifications come. */
+  async isReady() {
+    await this.isShown("open")
+    await this.page.getByRole("button", { name: "Send", disabled: false }).waitFor()
+    await this.levelsAreSettled()
+  }
+
+  /** Waits until the server knows which levels are ticked. */
+  levelsAreSettled() {
+    return this.page.locator("#levels[aria-busy=false]").waitFor({ state: "attached" })
+  }
+
+  /** Writes a message and sends it once the room can take it. */
+  async say(text) {
+    await this.page.getByLabel("Message", { exact: true }).fill(text)
+    await this.page.getByRole("button", { name: "Send" }).click()
+  }
+
+  /** Waits for a message of author (You for one's own) with exactly this text. */
+  hears(author, text) {
+    return this.log.locator(".message", { has: this.page.locator(".author", { hasText: author }) })
+      .locator(".text").getByText(text, { exact: true }).waitFor()
+  }
+
+  async screenshot(name) {
+    await mkdir(artifacts, { recursive: true })
+    await this.page.screenshot({ path: join(artifacts, `${name}.png`) })
+  }
+
+  /** Fails when the page complained since the last time. */
+  hasNoComplaints() {
+    assert.deepEqual(this.complaints.splice(0), [])
+  }
+
+  close() {
+    return this.context.close()
+  }
+}

@@ -20,11 +20,19 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("asking the server for its version: %w", err)
 	}
-	if version < minServerVersion {
-		return fmt.Errorf("the server is Postgres %d; version 14 or newer is needed", version/10000)
+	if err := versionError(version); err != nil {
+		return err
 	}
 	if encoding != "UTF8" {
 		return fmt.Errorf("database %q has the encoding %s; UTF8 is needed (create database ... encoding 'UTF8' template template0)", database, encoding)
+	}
+	return nil
+}
+
+// versionError takes server_version_num.
+func versionError(version int) error {
+	if version < minServerVersion {
+		return fmt.Errorf("the server is Postgres %d; version 14 or newer is needed", version/10000)
 	}
 	return nil
 }

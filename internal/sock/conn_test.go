@@ -107,6 +107,12 @@ func TestPingsAndFragments(t *testing.T) {
 	c.send(opPong, "unasked")
 	c.write(maskedFrame(0x80|opContinuation, []byte("{}]")))
 	c.want(opText, `[null,"1",{}]`)
+	// The first byte of the next frame comes together with the ping.
+	m := maskedFrame(0x81, []byte("split"))
+	c.write(append(maskedFrame(0x80|opPing, []byte("q")), m[0]))
+	c.want(opPong, "q")
+	c.write(m[1:])
+	c.want(opText, "split")
 	// Pings, a message and pings again in one segment.
 	var all []byte
 	for i := range 20 {

@@ -72,7 +72,6 @@ func (c *Conn) serve() {
 	if c.in.discarding {
 		c.in.unread = nil
 	}
-	c.putPage()
 }
 
 // servePlain is the goroutine of a connection that is not a TCP connection.
@@ -199,7 +198,7 @@ func (c *Conn) read(dst []byte) {
 	if c.in.err != nil {
 		return
 	}
-	c.in.n = 0
+	c.in.n, c.in.unread = 0, nil
 	if c.raw == nil {
 		c.readPlain(dst)
 	} else {
@@ -218,7 +217,8 @@ func (c *Conn) read(dst []byte) {
 }
 
 // tryRead is called by RawConn.Read, again each time the socket has become
-// readable, until it returns true.
+// readable, until it returns true. It gives the page back when there is nothing
+// to read.
 func (c *Conn) tryRead(fd uintptr) bool {
 	buf, pg := c.in.dst, c.in.page
 	c.in.page = nil
@@ -248,13 +248,6 @@ func (c *Conn) tryRead(fd uintptr) bool {
 		c.pool.pages.Put(pg)
 	}
 	return err == nil || err != syscall.EAGAIN || c.in.noWait
-}
-
-func (c *Conn) putPage() {
-	if c.in.page != nil && len(c.in.unread) == 0 {
-		c.pool.pages.Put(c.in.page)
-		c.in.page, c.in.unread = nil, nil
-	}
 }
 
 func (c *Conn) readPlain(dst []byte) {

@@ -15,12 +15,13 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	node := startNode(t, buildConformance(t), pgtest.URL(t))
-	replayer := NewReplayer(Target{BaseURL: node.url, Shutdown: node.terminate})
+	target := Target{BaseURL: node.url, Shutdown: node.terminate}
+	var replayer Replayer
 	cases := slices.DeleteFunc(allCases(t), isPresence)
 	slices.SortStableFunc(cases, func(a, b Case) int { return boolInt(a.Shuts()) - boolInt(b.Shuts()) })
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
-			if err := replayer.Replay(t.Context(), c); err != nil {
+			if err := replayer.Replay(t.Context(), c, target); err != nil {
 				t.Error(err)
 			}
 		})
@@ -33,17 +34,18 @@ func TestGoldenTwoNodes(t *testing.T) {
 	t.Parallel()
 	binary, database := buildConformance(t), pgtest.URL(t)
 	first, second := startNode(t, binary, database), startNode(t, binary, database)
-	spread := NewReplayer(Target{BaseURL: first.url, PeerURL: second.url})
-	remote := NewReplayer(Target{BaseURL: first.url, PublishURL: second.url})
+	spread := Target{BaseURL: first.url, PeerURL: second.url}
+	remote := Target{BaseURL: first.url, PublishURL: second.url}
+	var replayer Replayer
 	replayed := 0
 	for _, c := range slices.DeleteFunc(allCases(t), isPresence) {
 		if !reachesOthers(c) {
 			continue
 		}
 		for _, layout := range []struct {
-			name     string
-			replayer *Replayer
-			needed   bool
+			name   string
+			target Target
+			needed bool
 		}{
 			{"publisher elsewhere", remote, c.publishes()},
 			{"clients on both", spread, c.connections() > 1},
@@ -53,7 +55,7 @@ func TestGoldenTwoNodes(t *testing.T) {
 			}
 			replayed++
 			t.Run(c.Name+"/"+layout.name, func(t *testing.T) {
-				if err := layout.replayer.Replay(t.Context(), c); err != nil {
+				if err := replayer.Replay(t.Context(), c, layout.target); err != nil {
 					t.Error(err)
 				}
 			})

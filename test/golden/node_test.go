@@ -44,6 +44,7 @@ func buildConformance(t *testing.T) string {
 type node struct {
 	url    string
 	cmd    *exec.Cmd
+	asked  sync.Once // a second SIGTERM would cut a graceful stop short
 	output *output
 	exited chan struct{} // closed once the process has ended, with err set
 	err    error
@@ -118,8 +119,11 @@ func (n *node) probe(ctx context.Context, client *http.Client) error {
 	return err
 }
 
-// terminate asks the node to stop.
-func (n *node) terminate() error { return n.cmd.Process.Signal(syscall.SIGTERM) }
+// terminate asks the node to stop. Only the first call does anything.
+func (n *node) terminate() (err error) {
+	n.asked.Do(func() { err = n.cmd.Process.Signal(syscall.SIGTERM) })
+	return err
+}
 
 func (n *node) stop(t *testing.T) {
 	_ = n.terminate() // it may have ended already

@@ -71,7 +71,7 @@ func (run *run) rewritePort(origin string) string {
 
 // finishRequests compares the answers that are due once the step at index at
 // is done. On an error it returns the index of the request's step.
-func (run *run) finishRequests(at int) (int, error) {
+func (run *run) finishRequests(ctx context.Context, at int) (int, error) {
 	var open []*openRequest
 	var index int
 	var err error
@@ -82,14 +82,14 @@ func (run *run) finishRequests(at int) (int, error) {
 		}
 		<-request.done
 		run.noteSession(request)
-		index, err = request.index, run.checkRequest(request)
+		index, err = request.index, run.checkRequest(ctx, request)
 		request.abandon()
 	}
 	run.requests = open
 	return index, err
 }
 
-func (run *run) checkRequest(request *openRequest) error {
+func (run *run) checkRequest(ctx context.Context, request *openRequest) error {
 	if request.err != nil {
 		return fmt.Errorf("%s %s: %w", request.step.Method, request.step.Path, request.err)
 	}
@@ -106,6 +106,9 @@ func (run *run) checkRequest(request *openRequest) error {
 	if want.Status == http.StatusSwitchingProtocols {
 		return checkAccept(got.response, request.step.Headers["sec-websocket-key"])
 	}
+	if err := run.pollRest(ctx, request); err != nil {
+		return err
+	}
 	scratch := run.bindings.clone()
 	if err := matchBody(want.Body, got.body, scratch); err != nil {
 		return fmt.Errorf("expected body %s, got %s: %w", excerpt([]byte(want.Body)), excerpt(got.body), err)
@@ -116,25 +119,6 @@ func (run *run) checkRequest(request *openRequest) error {
 		return fmt.Errorf("expected an answer after about %s, got it after %s", took, got.took.Round(time.Millisecond))
 	}
 	return nil
-}
-
-// noteSession remembers when the longpoll session of a request ends by itself:
-// 1.5 times the poll window of its socket after the last request.
-func (run *run) noteSession(request *openRequest) {
-	mount, ok := strings.CutSuffix(strings.SplitN(request.step.Path, "?", 2)[0], "/longpoll")
-	if !ok || request.step.Method != http.MethodPost {
-		return // a session without a POST has no channel
-	}
-	window := 10 * time.Second
-	switch mount {
-	case "/fast":
-		window = 300 * time.Millisecond
-	case "/socket", "/auth":
-		window = time.Second
-	}
-	if end := time.Now().Add(window*3/2 + sessionGrace); end.After(run.replayer.sessionsEnd) {
-		run.replayer.sessionsEnd = end
-	}
 }
 
 func checkStatus(want int, got *exchange) error {
@@ -177,25 +161,4 @@ func matchBody(want string, got []byte, b *bindings) error {
 		return err
 	}
 	return matchJSON(decodeMessages(recorded, parseRecorded), decodeMessages(received, parseReceived), b)
-}
-
-// decodeMessages decodes the frames in the answer to a long poll, each a
-// string, where they are JSON.
-func decodeMessages(answer any, parse func([]byte) (any, error)) any {
-	object, ok := answer.(map[string]any)
-	if !ok {
-		return answer
-	}
-	messages, ok := object["messages"].([]any)
-	if !ok {
-		return answer
-	}
-	for i, message := range messages {
-		if text, ok := message.(string); ok {
-			if decoded, err := parse([]byte(text)); err == nil {
-				messages[i] = map[string]any{"encoded": decoded}
-			}
-		}
-	}
-	return answer
 }

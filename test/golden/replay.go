@@ -51,34 +51,32 @@ type Target struct {
 	dial dialFunc // TCP unless a test says otherwise
 }
 
-// Replayer replays cases one after the other. It is not safe for concurrent
-// use, and no other Replayer should use the same server meanwhile: cases share
-// topics.
-type Replayer struct {
-	target Target
-
-	// sessionsEnd is when all longpoll sessions of earlier cases have ended.
-	sessionsEnd time.Time
+// withDefaults fills in what is not set.
+func (t Target) withDefaults() Target {
+	t.BaseURL = strings.TrimSuffix(t.BaseURL, "/")
+	t.PeerURL = strings.TrimSuffix(t.PeerURL, "/")
+	t.PublishURL = strings.TrimSuffix(t.PublishURL, "/")
+	if t.PublishURL == "" {
+		t.PublishURL = t.BaseURL
+	}
+	if t.Secret == "" {
+		t.Secret = FixtureSecret
+	}
+	if t.RecvTimeout == 0 {
+		t.RecvTimeout = defaultRecvTimeout
+	}
+	if t.dial == nil {
+		t.dial = dialTCP
+	}
+	return t
 }
 
-// NewReplayer returns a Replayer for target, with defaults filled in.
-func NewReplayer(target Target) *Replayer {
-	target.BaseURL = strings.TrimSuffix(target.BaseURL, "/")
-	target.PeerURL = strings.TrimSuffix(target.PeerURL, "/")
-	target.PublishURL = strings.TrimSuffix(target.PublishURL, "/")
-	if target.PublishURL == "" {
-		target.PublishURL = target.BaseURL
-	}
-	if target.Secret == "" {
-		target.Secret = FixtureSecret
-	}
-	if target.RecvTimeout == 0 {
-		target.RecvTimeout = defaultRecvTimeout
-	}
-	if target.dial == nil {
-		target.dial = dialTCP
-	}
-	return &Replayer{target: target}
+// Replayer replays cases one after the other against one server or cluster.
+// The zero value is ready. It is not safe for concurrent use, and no other
+// Replayer should use the same servers meanwhile: cases share topics.
+type Replayer struct {
+	// sessionsEnd is when all longpoll sessions of earlier cases have ended.
+	sessionsEnd time.Time
 }
 
 // StepError says where a replay left the transcript.
@@ -101,10 +99,10 @@ func (e *StepError) Error() string {
 
 func (e *StepError) Unwrap() error { return e.Err }
 
-// Replay replays one case; a *StepError names the first step that went
+// Replay replays one case against target; a *StepError names the first step that went
 // otherwise. A racy case may end in any recorded outcome, and gets up to five
 // tries.
-func (r *Replayer) Replay(ctx context.Context, c Case) error {
+func (r *Replayer) Replay(ctx context.Context, c Case, target Target) error {
 	tries := 1
 	if c.Racy {
 		tries = racyTries
@@ -116,7 +114,7 @@ func (r *Replayer) Replay(ctx context.Context, c Case) error {
 				return err
 			}
 		}
-		err := r.once(ctx, c)
+		err := r.once(ctx, c, target.withDefaults())
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -125,12 +123,12 @@ func (r *Replayer) Replay(ctx context.Context, c Case) error {
 	return errors.Join(errs...)
 }
 
-func (r *Replayer) once(ctx context.Context, c Case) error {
+func (r *Replayer) once(ctx context.Context, c Case, target Target) error {
 	var outcomes [][]Step
 	for _, outcome := range c.outcomes() {
 		outcomes = append(outcomes, outcome.withPlaceholders())
 	}
-	run := newRun(r, outcomes[0])
+	run := newRun(r, target, outcomes[0])
 	stepErr := run.follow(ctx, c.Name, outcomes)
 	if err := run.end(ctx); err != nil && stepErr == nil {
 		return err
@@ -203,7 +201,7 @@ func (run *run) step(ctx context.Context, at int) (index, taken int, err error) 
 	if err != nil {
 		return at, taken, err
 	}
-	index, err = run.finishRequests(at + taken - 1)
+	index, err = run.finishRequests(ctx, at+taken-1)
 	return index, taken, err
 }
 

@@ -21,7 +21,7 @@ func playAgainst(ctx context.Context, c Case, steps []Step) error {
 	playCtx, stop := context.WithCancel(ctx)
 	played := make(chan error, 1)
 	go func() { played <- p.play(playCtx, steps) }()
-	err := NewReplayer(p.target()).Replay(ctx, c)
+	err := new(Replayer).Replay(ctx, c, p.target())
 	if err != nil {
 		stop()
 	}
@@ -87,7 +87,7 @@ func TestDifferentServerFails(t *testing.T) {
 	}
 	for _, name := range []string{
 		"frame altered", "frame missing", "frame moved", "extra frame", "field missing",
-		"another close code", "closed", "not cut", "another status", "another body", "header missing", "late answer",
+		"another close code", "closed", "not cut", "another status", "another body", "header missing", "late answer", "message missing",
 	} {
 		if tried[name] == 0 {
 			t.Errorf("no transcript has a place for %q", name)
@@ -102,6 +102,34 @@ func checkFails(t *testing.T, c Case, m mutation) {
 		t.Errorf("step %d %s: no step failed: %v", m.step, m.name, err)
 	} else if at.Step < m.step && m.name != "not cut" { // a close frame shows in the silence before
 		t.Errorf("step %d %s: an earlier step failed: %v", m.step, m.name, err)
+	}
+}
+
+// The rest of what a poll was expected to bring may come with the next one.
+func TestPollMayBringMessagesInParts(t *testing.T) {
+	t.Parallel()
+	split := 0
+	for _, c := range allCases(t) {
+		for i, s := range c.Steps {
+			if s.Op != "http" || withoutLastMessage(s.Response.Body) == s.Response.Body {
+				continue
+			}
+			split++
+			short, rest := *s.Response, *s.Response
+			short.Body = withoutLastMessage(short.Body)
+			rest.Body = `{"messages":[` + rest.Body[len(short.Body)-len(`],"status":200,"token":"$lp_token"}`)+1:]
+			first, second := s, s
+			first.Response, second.Response = &short, &rest
+			steps := slices.Concat(c.Steps[:i], []Step{first, second}, c.Steps[i+1:])
+			synctest.Test(t, func(t *testing.T) {
+				if err := playAgainst(t.Context(), c, steps); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	if split == 0 {
+		t.Error("no transcript has a poll with several messages")
 	}
 }
 
@@ -175,6 +203,10 @@ func mutations(steps []Step, i int) []mutation {
 			changed.Body += " more"
 			with("another body")
 		}
+		if body := withoutLastMessage(answer.Body); body != answer.Body {
+			changed.Body = body
+			with("message missing")
+		}
 		if answer.Headers["access-control-allow-origin"] != "" {
 			changed.Headers = nil
 			with("header missing")
@@ -186,6 +218,15 @@ func mutations(steps []Step, i int) []mutation {
 		}
 	}
 	return found
+}
+
+// withoutLastMessage shortens the answer to a poll that has several messages.
+func withoutLastMessage(body string) string {
+	start, end := strings.LastIndex(body, `]","`), strings.Index(body, `"],"status"`)
+	if start < 0 || end < start {
+		return body
+	}
+	return body[:start+1] + body[end:]
 }
 
 func withText(s Step, text string) Step { s.Text = &text; return s }

@@ -28,9 +28,9 @@ type run struct {
 	requests []*openRequest
 }
 
-func newRun(r *Replayer, steps []Step) *run {
+func newRun(r *Replayer, target Target, steps []Step) *run {
 	return &run{
-		replayer: r, target: r.target, steps: steps,
+		replayer: r, target: target, steps: steps,
 		bindings: newBindings(), sockets: map[string]*socket{},
 	}
 }

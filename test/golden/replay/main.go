@@ -61,10 +61,10 @@ func run(ctx context.Context, args []string, out io.Writer) (failed int, err err
 		return 0, err
 	}
 
-	replayer := golden.NewReplayer(target)
+	var replayer golden.Replayer
 	for _, c := range cases {
 		started := time.Now()
-		err := replayer.Replay(ctx, c)
+		err := replayer.Replay(ctx, c, target)
 		took := time.Since(started).Round(10 * time.Millisecond)
 		if err != nil {
 			failed++

@@ -1,0 +1,142 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/trunkline/trunkline"
+	"github.com/trunkline/trunkline/internal/pgtest"
+)
+
+// serve runs the demo on a database of its own and returns its address.
+func serve(t *testing.T, o Options) string {
+	t.Helper()
+	srv, err := trunkline.New(trunkline.Config{
+		DatabaseURL: pgtest.URL(t), SecretKeyBase: strings.Repeat("0123456789abcdef", 4),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", Register(srv, o))
+	mux.Handle("/socket/", srv)
+	web := httptest.NewServer(mux)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		web.Close()
+	})
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for srv.Ready(ctx) != nil {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not ready: %v", srv.Ready(ctx))
+		}
+	}
+	return web.URL
+}
+
+// dial connects with a token.
+func dial(t *testing.T, address, token string) (*websocket.Conn, *http.Response, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	return websocket.Dial(ctx, address+"/socket/websocket?vsn=2.0.0&token="+token, nil)
+}
+
+// join joins a topic on a connection of its own and returns the reply.
+func join(t *testing.T, address, token, topic string) (status, response string) {
+	t.Helper()
+	conn, resp, err := dial(t, address, token)
+	if err != nil {
+		t.Fatalf("dial: %v (%v)", err, resp)
+	}
+	defer conn.CloseNow()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	frame, err := json.Marshal([]any{"1", "1", topic, "phx_join", map[string]any{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Write(ctx, websocket.MessageText, frame); err != nil {
+		t.Fatal(err)
+	}
+	_, data, err := conn.Read(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reply [5]json.RawMessage
+	var body struct {
+		Status   string
+		Response json.RawMessage
+	}
+	if err := errors.Join(json.Unmarshal(data, &reply), json.Unmarshal(reply[4], &body)); err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	return body.Status, string(body.Response)
+}
+
+func TestOptionsDecide(t *testing.T) {
+	t.Parallel()
+	errUnknown := errors.New("unknown token")
+	address := serve(t, Options{
+		AllowTopic: func(userID, topic string) bool { return userID == "staff" && topic == "room:staff" },
+		Verify: func(_ context.Context, token string) (string, error) {
+			user, ok := strings.CutPrefix(token, "of-")
+			if !ok {
+				return "", errUnknown
+			}
+			return user, nil
+		},
+	})
+	for _, c := range []struct{ user, topic, status, response string }{
+		{"ann", "room:lobby", "ok", `{}`},
+		{"ann", "room:staff", "error", `{"reason":"unauthorized"}`},
+		{"staff", "room:staff", "ok", `{}`},
+		{"staff", "room:other", "error", `{"reason":"unauthorized"}`},
+		{"staff", "room:private:1", "error", `{"reason":"bad password"}`},
+		{"staff", "notifications:ann", "error", `{"reason":"unauthorized"}`},
+		{"ann", "notifications:ann", "ok", `{"levels":[]}`},
+		{"ann", "other", "error", `{"reason":"unmatched topic"}`},
+	} {
+		status, response := join(t, address, "of-"+c.user, c.topic)
+		if status != c.status || response != c.response {
+			t.Errorf("%s joins %s: %s %s, want %s %s", c.user, c.topic, status, response, c.status, c.response)
+		}
+	}
+	for _, token := range []string{"", "forged"} {
+		conn, resp, err := dial(t, address, token)
+		if err == nil {
+			_ = conn.CloseNow()
+		}
+		if err == nil || resp.StatusCode != http.StatusForbidden {
+			t.Errorf("token %q: %v, want 403", token, resp)
+		}
+	}
+	// Without Options.Demo there is neither page nor tokens for anybody.
+	for _, target := range []string{"/", "/app.js", "/demo/token?user=ann"} {
+		resp, err := http.Get(address + target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			t.Errorf("GET %s: %d, want 404", target, resp.StatusCode)
+		}
+	}
+}

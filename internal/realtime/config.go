@@ -33,13 +33,9 @@ type Config struct {
 	Host string
 	// Sock configures the WebSocket connections.
 	Sock sock.Config
-	// Tokens signs the session tokens of long polling. All nodes of a cluster
-	// need the same secret, or a session is served by its own node only. nil
-	// means a random secret.
-	Tokens *token.Signer
 
 	Bus        Bus           // nil for a node without a cluster
-	Signer     *token.Signer // of long-polling session tokens
+	Signer     *token.Signer // of long-polling session tokens, with the cluster's secret; nil: a random one
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }

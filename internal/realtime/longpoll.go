@@ -59,7 +59,7 @@ type longPolls struct {
 }
 
 func newLongPolls(e *Engine) *longPolls {
-	tokens := e.cfg.Tokens
+	tokens := e.cfg.Signer
 	if tokens == nil {
 		var err error
 		if tokens, err = token.New(rand.Text()+rand.Text(), token.Options{}); err != nil {

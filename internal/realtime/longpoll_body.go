@@ -33,12 +33,16 @@ func (m *Mount) readFrames(w http.ResponseWriter, r *http.Request) ([]clientFram
 	if batch {
 		limit *= batchFactor
 	}
-	// The deadline must not outlive the body: the server goes on reading, to
-	// notice that the client left. A writer without deadlines has its own.
+	// A deadline must not outlive a body that was read: the server goes on
+	// reading, to notice that the client leaves. Otherwise it must stay, since
+	// the server reads what is left of the body. A writer that knows no deadlines
+	// is not a network connection.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(m.opts.Timeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	_ = control.SetReadDeadline(time.Time{})
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -253,7 +253,7 @@ func TestNoIdleTimeout(t *testing.T) {
 		s, recorders := startRecorder(t, testOptions{listener: l, accept: AcceptOptions{IdleTimeout: -1}}, nil)
 		l.dial(t)
 		r := <-recorders
-		time.Sleep(24 * time.Hour)
+		time.Sleep(10 * DefaultIdleTimeout)
 		if len(r.closed) != 0 {
 			t.Error("closed without an idle timeout")
 		}

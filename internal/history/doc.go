@@ -1,0 +1,38 @@
+// Package history makes messages durable: it numbers and stores what is
+// published, moves what SQL transactions published into the same streams,
+// delivers every message of a topic once and in order, and reads back what a
+// client missed.
+//
+// It imports internal/dbsqlc, internal/wire and pgx. It knows neither sockets
+// nor the bus, which it meets through an interface of its own.
+//
+// # The database's part
+//
+// The SQL functions of db/migrations/00002_history.sql are the only writers of
+// the tables:
+//
+//   - append numbers and stores a batch. Nodes call it with what was published
+//     through them, the relay through drain with what SQL transactions left.
+//   - publish, update_message, delete_message and broadcast put a row into the
+//     outbox, as a part of the transaction that calls them. They take no lock.
+//   - drain moves the oldest rows of the outbox into the streams. One node, the
+//     relay's leader, calls it; a second caller would only wait.
+//
+// store is the typed layer over them. relay.go, partitions.go and retention.go
+// hold the work that goes on beside the messages.
+//
+// # Invariants
+//
+//   - The ids of a topic are 1 to head without gaps, in the order in which the
+//     numbering transactions committed; inserted_at never falls as ids rise,
+//     as long as the server's clock does not.
+//   - A message is visible if and only if its transaction committed.
+//   - An id never changes its message: edits and deletions are messages of
+//     their own that refer to it. Only the stored payload is brought up to date.
+//   - Counters are locked in the order of topic ids and by append only, never
+//     by an application's transaction, so nothing deadlocks and no open
+//     transaction delays a publisher.
+//   - NOTIFY is a hint; the tables are the truth.
+//   - Draining the outbox and storing its messages is one transaction, so a
+//     relay that dies loses and doubles nothing.
+package history

@@ -1,0 +1,60 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/trunkline/trunkline/internal/pgtest"
+)
+
+// A program is the package of a server to run.
+type program string
+
+const (
+	// conformance has sockets without tokens, and channels that broadcast
+	// whatever they are sent.
+	conformance program = "examples/conformance"
+	// server is the program that is deployed.
+	server program = "cmd/server"
+)
+
+const (
+	repository = "../.." // from this package's directory, where go test runs
+
+	// patience is how long to wait for what has no limit of its own.
+	patience = 30 * time.Second
+)
+
+func (p program) path() string {
+	return filepath.Join(repository, "bin", "test", filepath.Base(string(p)))
+}
+
+func TestMain(m *testing.M) {
+	for _, p := range []program{conformance, server} {
+		if err := build(p); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	pgtest.Main(m)
+}
+
+// build replaces the program by renaming, as another test run may be using it.
+func build(p program) error {
+	made := p.path() + "." + strconv.Itoa(os.Getpid())
+	absolute, err := filepath.Abs(made)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("go", "build", "-o", absolute, "./"+string(p))
+	cmd.Dir = repository
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build ./%s: %w\n%s", p, err, out)
+	}
+	return os.Rename(made, p.path())
+}

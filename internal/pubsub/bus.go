@@ -162,11 +162,9 @@ func (b *Bus) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	fetcher, err := newFetcher(b.connector, b.schema, b.config.FetchTimeout, b.config.Logger)
-	if err != nil {
-		listening.close()
-		notifying.close()
-		return err
+	fetcher := &fetcher{
+		connector: b.connector, schema: b.schema, queries: dbsqlc.New(),
+		timeout: b.config.FetchTimeout, log: b.config.Logger,
 	}
 	defer fetcher.close()
 	b.dispatcher.fetcher = fetcher

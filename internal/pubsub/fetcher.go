@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/trunkline/trunkline/internal/dbsqlc"
 )
@@ -32,32 +32,18 @@ const (
 	sweepTimeout = 10 * time.Second
 )
 
-// A fetcher reads and deletes spilled messages. Its connections are opened when
-// needed and closed when idle.
+// A fetcher reads spilled messages, over a connection that it opens when it is
+// first needed, and deletes old ones. All but sweep is for the dispatcher's
+// goroutine.
 type fetcher struct {
-	pool    *pgxpool.Pool
-	schema  *dbsqlc.Schema
-	queries *dbsqlc.Queries
-	timeout time.Duration
-	log     *slog.Logger
-}
+	connector *connector
+	schema    *dbsqlc.Schema
+	queries   *dbsqlc.Queries
+	timeout   time.Duration
+	log       *slog.Logger
 
-func newFetcher(c *connector, schema *dbsqlc.Schema, timeout time.Duration, log *slog.Logger) (*fetcher, error) {
-	config, err := pgxpool.ParseConfig(c.config.ConnString())
-	if err != nil {
-		return nil, fmt.Errorf("direct database URL: %w", err)
-	}
-	config.ConnConfig = c.config.Copy()
-	config.ConnConfig.DialFunc = newDialer().DialContext
-	config.MaxConns = 2 // one to fetch, one to sweep
-	config.MinConns = 0
-	config.MaxConnIdleTime = 15 * time.Second
-	config.HealthCheckPeriod = 15 * time.Second
-	pool, err := pgxpool.NewWithConfig(context.Background(), config)
-	if err != nil {
-		return nil, fmt.Errorf("pool for large messages: %w", err)
-	}
-	return &fetcher{pool: pool, schema: schema, queries: dbsqlc.New(), timeout: timeout, log: log}, nil
+	conn    *connection    // nil until needed
+	closing sync.WaitGroup // a broken connection is closed beside its successor
 }
 
 // fetch returns the spilled message whose reference arrived at that time. The
@@ -66,12 +52,20 @@ func (f *fetcher) fetch(ctx context.Context, id [spillIDLen]byte, arrived time.T
 	ctx, cancel := context.WithTimeout(ctx, max(time.Until(arrived.Add(f.timeout)), fetchAtLeast))
 	defer cancel()
 	for {
-		var row []byte
-		if row, err = f.attempt(ctx, id); err == nil {
+		reused := f.conn != nil
+		row, err := f.attempt(ctx, id)
+		if err == nil {
 			return decodeSpilled(row)
 		}
 		if errors.Is(err, pgx.ErrNoRows) {
 			return "", nil, fmt.Errorf("spilled message: %w", err)
+		}
+		if f.conn != nil {
+			f.closing.Go(f.conn.close)
+			f.conn = nil
+		}
+		if reused && ctx.Err() == nil { // it may have gone stale
+			continue
 		}
 		select {
 		case <-time.After(fetchRetry):
@@ -84,7 +78,14 @@ func (f *fetcher) fetch(ctx context.Context, id [spillIDLen]byte, arrived time.T
 func (f *fetcher) attempt(ctx context.Context, id [spillIDLen]byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchAttempt)
 	defer cancel()
-	return f.queries.GetSpill(ctx, f.schema.In(f.pool), pgtype.UUID{Bytes: id, Valid: true})
+	if f.conn == nil {
+		conn, err := f.connector.connect(ctx, "fetcher")
+		if err != nil {
+			return nil, err
+		}
+		f.conn = conn
+	}
+	return f.queries.GetSpill(ctx, f.schema.In(f.conn), pgtype.UUID{Bytes: id, Valid: true})
 }
 
 // sweep deletes old rows now and then until ctx ends. The first time is random,
@@ -105,12 +106,17 @@ func (f *fetcher) sweep(ctx context.Context) {
 	}
 }
 
-// expire deletes the rows older than age.
+// expire deletes the rows older than age, over a connection of its own.
 func (f *fetcher) expire(ctx context.Context, age time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
+	conn, err := f.connector.connect(ctx, "sweeper")
+	if err != nil {
+		return err
+	}
+	defer conn.close()
 	for {
-		deleted, err := f.queries.ExpireSpill(ctx, f.schema.In(f.pool), dbsqlc.ExpireSpillParams{
+		deleted, err := f.queries.ExpireSpill(ctx, f.schema.In(conn), dbsqlc.ExpireSpillParams{
 			OlderThanSeconds: age.Seconds(), AtMost: sweepAtMost,
 		})
 		if err != nil || deleted < sweepAtMost {
@@ -119,4 +125,10 @@ func (f *fetcher) expire(ctx context.Context, age time.Duration) error {
 	}
 }
 
-func (f *fetcher) close() { f.pool.Close() }
+// close closes the connection, once nobody fetches any more.
+func (f *fetcher) close() {
+	if f.conn != nil {
+		f.conn.close()
+	}
+	f.closing.Wait()
+}

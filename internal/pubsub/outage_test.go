@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -321,5 +322,55 @@ func TestStopInBlackHole(t *testing.T) {
 	b.stop()
 	if took := time.Since(started); took > 6*time.Second {
 		t.Errorf("Run took %v to end", took)
+	}
+}
+
+// Large messages go on being fetched after the fetching connection was lost.
+func TestFetcherTerminated(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	conn := session(t, url)
+	a, b := start(t, Config{DirectURL: url, Node: "a"}), start(t, Config{DirectURL: url, Node: "b"})
+	large := strings.Repeat("x", 20_000)
+	for round := range 3 {
+		a.publish(t, "large", large)
+		b.await(t, round+1)
+		terminate(t, conn, "b", "fetcher")
+	}
+	if n := b.lostTotal(); n != 0 {
+		t.Errorf("%v messages lost", n)
+	}
+}
+
+// The network swallows a fetch: it is tried again over another connection, or
+// counted as a loss when its time is up; what is behind it follows.
+func TestFetcherInBlackHole(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		timeout time.Duration
+		lost    int
+	}{
+		"tried again": {20 * time.Second, 0},
+		"given up":    {300 * time.Millisecond, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := pgtest.URL(t)
+			p := newProxy(t, url)
+			a, b := start(t, Config{DirectURL: url}), start(t, Config{DirectURL: p.url, FetchTimeout: test.timeout})
+			large := strings.Repeat("x", 20_000)
+			a.publish(t, "large", large)
+			b.await(t, 1)
+			p.freezeOnly(2) // after the listener and the notifier
+			a.publish(t, "large", large)
+			a.publish(t, "small", "")
+			a.publish(t, "large", large)
+			if got := b.await(t, 4-test.lost); got[3-test.lost].Topic != "large" || got[2-test.lost].Topic != "small" {
+				t.Errorf("the order is %q, %q", got[2-test.lost].Topic, got[3-test.lost].Topic)
+			}
+			if n := int(b.lostTotal()); n != test.lost {
+				t.Errorf("%d messages lost, want %d", n, test.lost)
+			}
+		})
 	}
 }

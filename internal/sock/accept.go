@@ -59,6 +59,10 @@ func (p *Pool) Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (
 	}
 	c.lastSeen.Store(p.now())
 	if !p.add(c) {
+		// Nobody counts this connection: nothing may be started for it.
+		c.mu.Lock()
+		c.breakLocked()
+		c.mu.Unlock()
 		_ = c.nc.Close()
 		_ = ws.CloseNow()
 		return nil, ErrPoolClosed

@@ -14,6 +14,7 @@ type Broadcast struct {
 	Topic   string
 	Event   string
 	Payload Payload
+	ID      int64 // of a stored message in its topic; 0 for an ephemeral event
 
 	from   *Channel
 	frames [2]frameOnce

@@ -23,6 +23,8 @@ type Channel struct {
 	prev    *Channel      // the channel of the same topic that this join replaces or follows
 	decided chan struct{} // closed when the join was answered; nil when nobody waits
 
+	follower *follower // set in Join when the topic is durable, else nil
+
 	mu       sync.Mutex
 	state    state
 	running  bool
@@ -127,6 +129,9 @@ func (c *Channel) join(ctx context.Context, it *item) (done bool, reason error) 
 	if err == nil {
 		c.accept()
 		err = c.reply(it.ref, Reply{Status: "ok", Response: response})
+		if c.follower != nil {
+			c.startFollowing()
+		}
 	} else {
 		err = c.refuse(it.ref, err)
 	}

@@ -34,6 +34,7 @@ type Config struct {
 	// Sock configures the WebSocket connections.
 	Sock sock.Config
 
+	History    History       // nil without durable topics
 	Bus        Bus           // nil for a node without a cluster
 	Signer     *token.Signer // of long-polling session tokens, with the cluster's secret; nil: a random one
 	Logger     *slog.Logger
@@ -49,6 +50,7 @@ func (c Config) withDefaults() Config {
 	set(&c.MailboxSize, 1000)
 	set(&c.InboundBytes, 4<<20)
 	set(&c.DrainBatch, 10_000)
+	set(&c.Sock.QueueBytes, 1<<20)
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = 5 * time.Second
 	}

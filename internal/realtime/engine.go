@@ -86,6 +86,15 @@ func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 	return err
 }
 
+// Deliver hands a stored message to this node's subscribers. It must be called
+// with each id of a topic once, in order and one at a time.
+func (e *Engine) Deliver(b *Broadcast) {
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b)))
+	if err := b.err(); err != nil {
+		e.log.Warn("a stored message did not reach every subscriber", "id", b.ID, "error", err)
+	}
+}
+
 // HandleBus delivers a KindBroadcast message of another node.
 func (e *Engine) HandleBus(topic string, body []byte) {
 	b, err := parseBroadcast(topic, body)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -65,6 +66,8 @@ type recorder struct {
 	code   int
 	cut    bool
 	onEnd  func()
+
+	stalled atomic.Int64
 }
 
 func (r *recorder) send(f *wire.Frame) bool {
@@ -76,6 +79,9 @@ func (r *recorder) send(f *wire.Frame) bool {
 	r.frames = append(r.frames, string(f.Payload()))
 	return true
 }
+
+// waiting is what the test says: the bytes that the client has not taken.
+func (r *recorder) waiting() int { return int(r.stalled.Load()) }
 
 func (r *recorder) close(code int) {
 	r.mu.Lock()

@@ -184,11 +184,13 @@ func (s *subscription) deliver(b *Broadcast) bool {
 		return false
 	case !s.member:
 		return s.channel.enqueueBroadcast(item{kind: itemInfo, msg: b})
+	case b.ID != 0 && s.channel.follower != nil:
+		return s.channel.follow(b)
 	case s.channel.intercepted(b.Event):
 		return s.channel.enqueueBroadcast(item{kind: itemOut, event: b.Event, payload: b.Payload})
 	default:
 		f, err := b.frame(s.channel.socket.version)
-		return err == nil && s.channel.socket.send(f)
+		return err == nil && s.channel.socket.sendEphemeral(f)
 	}
 }
 

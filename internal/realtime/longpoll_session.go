@@ -102,6 +102,12 @@ func (s *longPollSession) checkIdle() {
 	}
 }
 
+func (s *longPollSession) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
+}
+
 // send queues a message. A client that polls too slowly for its queue loses its
 // session. A binary frame that is not UTF-8 fits in no JSON answer: it is
 // dropped, and the next poll answered with 500, as Phoenix does; but here the

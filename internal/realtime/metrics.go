@@ -11,6 +11,8 @@ type metrics struct {
 	crashes     prometheus.Counter
 	mailboxFull prometheus.Counter
 	refused     prometheus.Counter
+	catchUps    prometheus.Counter
+	ephemeral   prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
@@ -28,6 +30,8 @@ func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 		crashes:     counter("trunkline_channel_crashes_total", "Joins and channels that ended with an error or a panic."),
 		mailboxFull: counter("trunkline_mailbox_full_total", "Pushes refused and channels ended because too much was waiting."),
 		refused:     counter("trunkline_connections_refused_total", "Connections refused by origin, version, subprotocol or the application."),
+		catchUps:    counter("trunkline_catch_ups_total", "Times a subscriber of a durable topic had to read the history: behind at its join, or too slow for the fan-out."),
+		ephemeral:   counter("trunkline_ephemeral_dropped_total", "Ephemeral events not sent to a client that is behind on a durable topic."),
 	}
 	sockets := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "trunkline_sockets", Help: "Connected sockets: WebSockets and long-polling sessions.",
@@ -36,6 +40,6 @@ func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 		defer e.mu.Unlock()
 		return float64(len(e.sockets))
 	})
-	r.MustRegister(m.channels, m.framesIn, m.broadcasts, m.deliveries, m.crashes, m.mailboxFull, m.refused, sockets)
+	r.MustRegister(m.channels, m.framesIn, m.broadcasts, m.deliveries, m.crashes, m.mailboxFull, m.refused, m.catchUps, m.ephemeral, sockets)
 	return m
 }

@@ -24,6 +24,8 @@ const (
 type transport interface {
 	// send queues a frame; false when the connection takes no more.
 	send(f *wire.Frame) bool
+	// waiting is how many bytes wait for the client to take them.
+	waiting() int
 	// close ends the connection with a close code, after what is queued.
 	close(code int)
 	// abort cuts the connection.
@@ -42,6 +44,7 @@ type Socket struct {
 	onJoin    func(*Channel) // called with each channel before its join starts; may be nil
 
 	inbound atomic.Int64 // bytes of pushes that wait in mailboxes
+	durable atomic.Bool  // has joined a durable topic
 
 	mu       sync.Mutex
 	closed   bool
@@ -210,6 +213,21 @@ func (s *Socket) control(joinRef []byte, topic, event string, p Payload) {
 }
 
 func (s *Socket) send(f *wire.Frame) bool { return s.transport.send(f) }
+
+// sendEphemeral is send for broadcasts that are not stored. A client that is
+// behind on a durable topic does without them rather than lose its connection.
+func (s *Socket) sendEphemeral(f *wire.Frame) bool {
+	if s.durable.Load() && s.behind() {
+		s.engine.metrics.ephemeral.Inc()
+		return false
+	}
+	return s.transport.send(f)
+}
+
+// behind reports whether the client's queue is half full.
+func (s *Socket) behind() bool {
+	return s.transport.waiting() > s.engine.cfg.Sock.QueueBytes/2
+}
 
 // index is the place of a topic's channel, -1 for none; s.mu is held.
 func (s *Socket) index(topic string) int {

@@ -95,6 +95,7 @@ type webSocket struct {
 }
 
 func (t *webSocket) send(f *wire.Frame) bool { return t.conn.Send(f.WebSocket()) }
+func (t *webSocket) waiting() int            { return t.conn.Queued() }
 func (t *webSocket) close(code int)          { t.conn.Close(code, "") }
 func (t *webSocket) abort()                  { t.conn.Abort() }
 

@@ -25,6 +25,13 @@ func (c *Conn) Send(frame []byte) bool {
 	return true
 }
 
+// Queued is how many bytes wait because the kernel does not take them yet.
+func (c *Conn) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queued
+}
+
 func (c *Conn) send(frame []byte, isClose bool) bool {
 	c.mu.Lock()
 	if c.closeQueued || c.broken {

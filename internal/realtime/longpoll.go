@@ -137,6 +137,19 @@ func (p *longPolls) spawn(f func()) bool {
 	return true
 }
 
+// enter holds up close until leave; false after close. HTTP requests that
+// wait for another node are within, so that they can take leave of it.
+func (p *longPolls) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.work.Add(1)
+	}
+	return !p.closed
+}
+
+func (p *longPolls) leave() { p.work.Done() }
+
 // close ends all sessions and waits for their goroutines. A waiting poll is
 // answered at once, so that the HTTP server is not kept waiting.
 func (p *longPolls) close() error {

@@ -69,7 +69,7 @@ func (m *Mount) writeAnswer(w http.ResponseWriter, r *http.Request, signed strin
 	case http.StatusNoContent:
 		_ = writeMessages(w, answer.status, signed, nil) // it holds nothing to lose
 	case http.StatusInternalServerError:
-		internalServerError(w)
+		crashLongPoll(w)
 	default:
 		writeStatus(w, answer.status)
 	}
@@ -92,7 +92,7 @@ func (m *Mount) openLongPoll(w http.ResponseWriter, r *http.Request) {
 	var crash *PanicError
 	switch {
 	case errors.As(err, &crash):
-		internalServerError(w)
+		crashLongPoll(w)
 		return
 	case err != nil:
 		m.refuseLongPoll(w)
@@ -107,7 +107,7 @@ func (m *Mount) openLongPoll(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = writeMessages(w, http.StatusGone, signed, nil)
 	} else {
-		internalServerError(w)
+		crashLongPoll(w)
 	}
 	if err != nil {
 		m.engine.log.Error("long-polling session not opened", "mount", m.path, "error", err)
@@ -138,10 +138,18 @@ func (m *Mount) postLongPoll(w http.ResponseWriter, r *http.Request) {
 	case !alive:
 		writeStatus(w, http.StatusGone)
 	case status == http.StatusOK && bodyErr != nil:
-		internalServerError(w)
+		crashLongPoll(w)
 	default:
 		writeStatus(w, status)
 	}
+}
+
+// crashLongPoll answers HTTP 500. As in Phoenix, whose error page starts anew,
+// without access-control-allow-origin: a page of another origin sees a failed
+// request, and phoenix.js connects again.
+func crashLongPoll(w http.ResponseWriter) {
+	w.Header().Del("Access-Control-Allow-Origin")
+	internalServerError(w)
 }
 
 // writeStatus answers with a status alone.

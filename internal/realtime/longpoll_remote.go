@@ -29,6 +29,10 @@ type remotePeer struct {
 }
 
 func (r *remotePeer) poll(ctx context.Context) (pollAnswer, bool) {
+	if !r.polls.enter() {
+		return pollAnswer{}, false
+	}
+	defer r.polls.leave()
 	answer, outcome := r.ask(ctx, longPollMessage{op: opPoll}, r.opts.Window)
 	if outcome == askAnswered {
 		a := pollAnswer{status: answer.status}
@@ -47,13 +51,18 @@ func (r *remotePeer) poll(ctx context.Context) (pollAnswer, bool) {
 // settle returns the messages that did not reach the client; that they did is
 // clear from its next poll.
 func (r *remotePeer) settle(delivered bool) {
-	if !delivered {
+	if !delivered && r.polls.enter() {
+		defer r.polls.leave()
 		r.send(longPollMessage{op: opReturn, number: r.number})
 	}
 }
 
 // post sends the frames in as few messages as maxBusBatch allows.
 func (r *remotePeer) post(ctx context.Context, frames []clientFrame) (int, bool) {
+	if !r.polls.enter() {
+		return 0, false
+	}
+	defer r.polls.leave()
 	for {
 		n, size := 0, 0
 		for n < len(frames) && (n == 0 || size+len(frames[n].data) <= maxBusBatch) {

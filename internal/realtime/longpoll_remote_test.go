@@ -202,7 +202,7 @@ func opBytes(ops []longPollOp) []byte {
 func TestLongPollDrainOfTheNodeBetween(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, a, b, c := cluster(t, MountOptions{})
+		net, a, b, c := cluster(t, MountOptions{})
 		c.join("room:1")
 		start := time.Now()
 		waiting := make(chan pollResult)
@@ -210,6 +210,9 @@ func TestLongPollDrainOfTheNodeBetween(t *testing.T) {
 		synctest.Wait()
 		if err := b.engine.polls.close(); err != nil {
 			t.Fatal(err)
+		}
+		if got := net.log[len(net.log)-1]; got != opWithdraw {
+			t.Fatalf("node b took its leave with %q", got)
 		}
 		c.want(<-waiting, 204)
 		wantTook(t, start, 0)

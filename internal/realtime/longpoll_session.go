@@ -154,6 +154,7 @@ func (s *longPollSession) close(code int) {
 
 func (s *longPollSession) abort() { s.end(ErrClosed) }
 
+// end ends the session: at once for its client, and soon after for its channels.
 func (s *longPollSession) end(reason error) {
 	s.mu.Lock()
 	if s.ended {
@@ -171,7 +172,9 @@ func (s *longPollSession) end(reason error) {
 	if ready != nil {
 		ready()
 	}
-	s.socket.terminate(reason)
+	// Not here: whoever sends or closes may hold locks that terminate needs.
+	// After polls.close there is no session left that this could be missed for.
+	s.polls.spawn(func() { s.socket.terminate(reason) })
 }
 
 func (s *longPollSession) hasEnded() bool {

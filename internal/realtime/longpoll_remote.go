@@ -165,5 +165,7 @@ func (p *longPolls) publish(node, session string, m longPollMessage) {
 // publishLater is publish on a goroutine of its own, for callers that may not
 // wait for the bus.
 func (p *longPolls) publishLater(node, session string, m longPollMessage) {
-	p.spawn(func() { p.publish(node, session, m) })
+	if !p.spawn(func() { p.publish(node, session, m) }) {
+		p.publish(node, session, m) // the node stops: what it returns must still go out
+	}
 }

@@ -217,6 +217,7 @@ func TestLongPollDrainOfTheNodeBetween(t *testing.T) {
 		c.want(<-waiting, 204)
 		wantTook(t, start, 0)
 		c.node = a
+		synctest.Wait() // node a knows
 		if err := a.engine.Broadcast("room:1", "news", EmptyObject); err != nil {
 			t.Fatal(err)
 		}

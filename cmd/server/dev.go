@@ -74,7 +74,7 @@ func devSecret() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("dev secret: %w", err)
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }()
 	_, err = tmp.WriteString(secret)
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return "", fmt.Errorf("dev secret: %w", err)

@@ -99,6 +99,7 @@ test("the private room lets in who knows the password", async t => {
 })
 
 test("the page tells when its server is gone, and comes back by itself", async t => {
+  t.after(() => second.running || second.start())
   const [ann, bob] = [await visit(t, first, "ann"), await visit(t, second, "bob")]
   await bob.page.getByLabel("Message", { exact: true }).fill("a draft")
   await second.kill()

@@ -105,6 +105,7 @@ test("a long-polling session is served by whichever node its requests reach", as
 
 /** Clients behind a load balancer that prefers the second node while it lives. */
 async function clientsOfBothNodes(t, topic) {
+  t.after(() => second.running || second.start()) // for the next test, whatever happens to this one
   const balancer = await TCPProxy.start([second.port, first.port])
   t.after(() => balancer.stop())
   const watcher = await connect(t, first.socketURL, { user: "watcher" })

@@ -18,12 +18,15 @@ function timeElement(at) {
 }
 
 export class Log {
+  #list
   #user
   #lastAuthor = null
 
   constructor(roomName, user) {
     this.#user = user
-    this.element = make("ol", "log")
+    this.#list = make("ol", "messages")
+    this.element = make("div", "log")
+    this.element.append(this.#list)
     this.element.setAttribute("role", "log")
     this.element.setAttribute("aria-label", `Messages in ${roomName}`)
     this.element.tabIndex = 0
@@ -69,8 +72,8 @@ export class Log {
   #append(item, always = false) {
     const { scrollTop, clientHeight, scrollHeight } = this.element
     const atEnd = scrollTop + clientHeight > scrollHeight - 40
-    this.element.append(item)
-    while (this.element.childElementCount > maxShown) this.element.firstElementChild.remove()
+    this.#list.append(item)
+    while (this.#list.childElementCount > maxShown) this.#list.firstElementChild.remove()
     if (always || atEnd) this.scrollToEnd()
   }
 }

@@ -34,6 +34,10 @@ export class ServerProcess {
     this.socketURL = `ws://127.0.0.1:${command.port}`
   }
 
+  get running() {
+    return this.#child !== null
+  }
+
   /** Resolves once /readyz answers 200. May be called again after stop or kill. */
   async start() {
     const { path, args, env } = this.#command

@@ -124,18 +124,23 @@ func (e *Engine) Subscribe(topic string, f func(*Broadcast)) (cancel func()) {
 // Subscribers is how many subscribers a topic has on this node.
 func (e *Engine) Subscribers(topic string) int { return e.hub.count(topic) }
 
-// addSocket registers a connected socket and subscribes it to its id.
+// addSocket subscribes a connected socket to its id and registers it.
 func (e *Engine) addSocket(s *Socket) error {
-	e.mu.Lock()
-	if e.draining.Load() {
-		e.mu.Unlock()
-		return ErrStopped
-	}
-	e.sockets[s] = struct{}{}
-	e.mu.Unlock()
 	if s.id != "" {
 		s.idSub = &subscription{topic: s.id, socket: s}
 		e.hub.subscribe(s.idSub)
+	}
+	e.mu.Lock()
+	draining := e.draining.Load()
+	if !draining {
+		e.sockets[s] = struct{}{}
+	}
+	e.mu.Unlock()
+	if draining {
+		if s.idSub != nil {
+			e.hub.unsubscribe(s.idSub)
+		}
+		return ErrStopped
 	}
 	return nil
 }

@@ -255,3 +255,44 @@ func (c *client) closeCode(t testing.TB, limit time.Duration) websocket.StatusCo
 		return 0
 	}
 }
+
+// A sleeper is a member of a topic that does not read.
+type sleeper struct{ ws *websocket.Conn }
+
+func connectWithoutReading(t testing.TB, n *node, topic string) *sleeper {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s := &sleeper{dialOnly(t, n, "/anon/websocket?vsn=2.0.0")}
+	t.Cleanup(func() { _ = s.ws.CloseNow() })
+	join, err := encode("1", "1", topic, "phx_join", object{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ws.Write(ctx, websocket.MessageText, join); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.ws.Read(ctx); err != nil { // the reply
+		t.Fatal(err)
+	}
+	return s
+}
+
+// drain reads at last what has come, until the end of the connection, which must
+// be without a close frame.
+func (s *sleeper) drain(t testing.TB) (messages int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		_, _, err := s.ws.Read(ctx)
+		if err == nil {
+			messages++
+			continue
+		}
+		if ctx.Err() != nil || websocket.CloseStatus(err) != codeCut {
+			t.Errorf("the connection ended with %v, want no close frame", err)
+		}
+		return messages
+	}
+}

@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,13 +38,25 @@ func (p program) path() string {
 }
 
 func TestMain(m *testing.M) {
-	for _, p := range []program{conformance, server} {
-		if err := build(p); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	err := errors.Join(readSources(), build(conformance), build(server))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	pgtest.Main(m)
+}
+
+// readSources reads the directories that the programs are built from. They are
+// no imports of this package, and go test takes an old result for good unless it
+// sees that the test has looked there.
+func readSources() error {
+	return filepath.WalkDir(repository, func(path string, d fs.DirEntry, err error) error {
+		hidden := strings.HasPrefix(d.Name(), ".") && path != repository
+		if err == nil && d.IsDir() && (hidden || d.Name() == "bin" || d.Name() == "node_modules") {
+			return filepath.SkipDir
+		}
+		return err
+	})
 }
 
 // build replaces the program by renaming, as another test run may be using it.

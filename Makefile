@@ -9,7 +9,7 @@ tools := $(CURDIR)/bin/tools
 golangci_lint := $(tools)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build clean deps test test-go test-golden test-js fuzz lint generate sqlc-diff compose-config compose-check
+.PHONY: help run build clean deps test test-go test-golden test-cluster test-js fuzz lint generate sqlc-diff compose-config compose-check
 
 help: ## print this
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -28,16 +28,20 @@ clean: ## remove what make has built
 	rm -rf bin test/js/node_modules test/js/artifacts
 
 ##@ Test
-test: deps test-go test-golden test-js ## install what the tests need and run all of them
+test: deps test-go test-golden test-cluster test-js ## install what the tests need and run all of them
 
 deps: ## install what the tests need beside Go, where it is missing (Debian; elsewhere says what to install)
 	@scripts/install-deps
 
-test-go: ## Go tests with the race detector, but the transcripts
-	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /test/golden)
+test-go: ## Go tests of the packages, with the race detector
+	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v -e /test/golden -e /test/cluster)
 
 test-golden: ## replay the transcripts recorded from Phoenix
 	$(GO) test -race -timeout 10m ./test/golden/...
+
+# Alone, because it measures; -race in GOFLAGS reaches the servers that it builds.
+test-cluster: ## server processes whose peers, database and network fail
+	GOFLAGS="$$($(GO) env GOFLAGS) -race" $(GO) test -timeout 15m ./test/cluster
 
 test-js: ## phoenix.js in Node, and the demo in headless Chromium
 	cd test/js && npm ci && npm test

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/trunkline/trunkline/internal/devdb"
 )
 
@@ -22,32 +24,56 @@ type devCommand struct {
 // Run starts an embedded Postgres unless DATABASE_URL is set, and the demo.
 // Several of them with one data directory share the Postgres and form a
 // cluster.
-func (c *devCommand) Run(ctx context.Context) (err error) {
-	if c.DatabaseURL == "" {
-		if c.DatabaseDirectURL != "" {
-			return errors.New("DATABASE_DIRECT_URL is set but DATABASE_URL is not: set both, or neither for the embedded Postgres")
-		}
-		db, err := devdb.Start(ctx, devdb.Options{DataDir: c.DataDir, Output: os.Stderr, Logger: c.logger()})
-		if err != nil {
-			return fmt.Errorf("embedded Postgres: %w", err)
-		}
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-			defer cancel()
-			err = errors.Join(err, db.Stop(ctx))
-		}()
-		c.DatabaseURL = db.URL()
-	}
+func (c *devCommand) Run(ctx context.Context) error {
 	if c.Bind == "" {
 		c.Bind = "127.0.0.1"
 	}
 	if c.SecretKeyBase == "" {
-		if c.SecretKeyBase, err = devSecret(); err != nil {
+		secret, err := devSecret()
+		if err != nil {
 			return err
 		}
+		c.SecretKeyBase = secret
 	}
+	if c.DatabaseURL != "" {
+		return c.serveDemo(ctx)
+	}
+	if c.DatabaseDirectURL != "" {
+		return errors.New("DATABASE_DIRECT_URL is set but DATABASE_URL is not: set both, or neither for the embedded Postgres")
+	}
+	db, err := devdb.Start(ctx, devdb.Options{DataDir: c.DataDir, Output: os.Stderr, Logger: c.logger()})
+	if err != nil {
+		return fmt.Errorf("embedded Postgres: %w", err)
+	}
+	c.DatabaseURL = db.URL()
+
+	g, gctx := errgroup.WithContext(ctx)
+	served := make(chan struct{})
+	g.Go(func() error {
+		defer close(served)
+		return c.serveDemo(gctx)
+	})
+	g.Go(func() error {
+		select {
+		case <-db.Done():
+			return fmt.Errorf("embedded Postgres: %w", db.Err())
+		case <-served:
+			return nil
+		}
+	})
+	err = g.Wait()
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	return errors.Join(err, db.Stop(stopCtx))
+}
+
+// serveDemo serves and tells a person what to do next.
+func (c *devCommand) serveDemo(ctx context.Context) error {
 	return c.serve(ctx, true, func(url string) {
-		fmt.Printf("\n  Open %s in two browser windows.\n  Ctrl-C stops the server.\n\n", url)
+		fmt.Printf("\n  Open %s in two browser windows. Ctrl-C stops the server.\n\n"+
+			"  Announce something from another terminal:\n"+
+			"  DATABASE_URL='%s' %s broadcast room:lobby announcement '{\"body\": \"Hello\"}'\n\n",
+			url, c.DatabaseURL, os.Args[0])
 	})
 }
 

@@ -48,7 +48,7 @@ func TestSettingsTakeEffect(t *testing.T) {
 	t.Parallel()
 	n := serve(t, pgtest.URL(t),
 		"DEMO=true", "SKIP_MIGRATIONS=true", "ALLOW_ROOMS=room:news,room:team-*", "CHECK_ORIGIN=https://app.example",
-		"LOG_FORMAT=text", "NODE_NAME=blue", "JWT_SECRET="+secret, "JWT_ISSUER=https://issuer.example")
+		"LOG_FORMAT=text", "NODE_NAME=blue")
 	if out := n.out.String(); !strings.Contains(out, "blue") {
 		t.Errorf("the log does not name the node: %s", out)
 	}

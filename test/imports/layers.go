@@ -23,10 +23,11 @@ var layers = map[string][]string{
 	"examples/conformance": {root, "internal/devdb"},
 	"examples/embed":       {root},
 
-	root: {"db/migrations", "internal/pubsub", "internal/realtime", "internal/sock", "internal/token"},
+	root: {"db/migrations", "internal/history", "internal/pubsub", "internal/realtime", "internal/sock", "internal/token"},
 
 	"internal/realtime": {"internal/sock", "internal/token", "internal/wire"},
 	"internal/pubsub":   {"internal/dbsqlc"},
+	"internal/history":  {"internal/dbsqlc"},
 
 	"internal/wire":   {},
 	"internal/sock":   {},
@@ -37,6 +38,7 @@ var layers = map[string][]string{
 	"internal/devdb":  {},
 	"internal/pgtest": {"db/migrations", "internal/devdb"},
 
+	"test/cluster":       {},
 	"test/compose":       {},
 	"test/golden":        {},
 	"test/golden/replay": {"test/golden"},

@@ -39,7 +39,12 @@ func TestPgBouncer(t *testing.T) {
 			}
 		}
 	}
-	t.Run("pooler alone, empty database", refused)
+	t.Run("pooler alone, empty database", func(t *testing.T) {
+		refused(t)
+		if migrated(t, db.TCPURL()) {
+			t.Error("it has migrated the database through the pooler, where its lock means nothing")
+		}
+	})
 	t.Run("pooler and direct", func(t *testing.T) {
 		env := []string{databaseURL(pooled), "DATABASE_DIRECT_URL=" + db.TCPURL()}
 		a, b := start(t, server, env...), start(t, server, env...)
@@ -54,6 +59,19 @@ func TestPgBouncer(t *testing.T) {
 		}
 	})
 	t.Run("pooler alone, migrated database", refused)
+}
+
+func migrated(t testing.TB, url string) (yes bool) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if err := conn.QueryRow(t.Context(), "SELECT to_regnamespace('trunkline') IS NOT NULL").Scan(&yes); err != nil {
+		t.Fatal(err)
+	}
+	return yes
 }
 
 // startPgBouncer pools in transaction mode in front of that Postgres, and

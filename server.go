@@ -124,7 +124,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 func (s *Server) Run(ctx context.Context) error {
 	defer s.pool.Close()
 	if !s.cfg.SkipMigrations {
-		if err := s.migrate(ctx); err != nil {
+		switch err := s.migrate(ctx); {
+		case ctx.Err() != nil:
+			return nil // told to end before it began
+		case err != nil:
 			return err
 		}
 	}

@@ -1,6 +1,10 @@
 package realtime
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trunkline/trunkline/internal/sock"
+)
 
 // metrics of the engine; docs/operations.md lists them.
 type metrics struct {
@@ -40,6 +44,22 @@ func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 		defer e.mu.Unlock()
 		return float64(len(e.sockets))
 	})
+	for _, c := range []struct {
+		name, help string
+		value      func(sock.Stats) uint64
+	}{
+		{"trunkline_websocket_accepted_total", "WebSocket connections that were upgraded.", func(s sock.Stats) uint64 { return s.Accepted }},
+		{"trunkline_websocket_received_bytes_total", "Bytes from WebSocket clients, frame headers included.", func(s sock.Stats) uint64 { return s.BytesIn }},
+		{"trunkline_websocket_sent_bytes_total", "Bytes to WebSocket clients, frame headers included.", func(s sock.Stats) uint64 { return s.BytesOut }},
+		{"trunkline_websocket_sent_frames_total", "Frames taken for WebSocket clients.", func(s sock.Stats) uint64 { return s.MessagesOut }},
+		{"trunkline_websocket_write_calls_total", "Calls that wrote to the network: fewer than frames when clients were busy.", func(s sock.Stats) uint64 { return s.WriteCalls }},
+		{"trunkline_websocket_idle_closed_total", "Connections closed because the client was silent for the socket's timeout.", func(s sock.Stats) uint64 { return s.IdleClosed }},
+		{"trunkline_websocket_queue_full_total", "Connections reset because more than QueueBytes waited for the client.", func(s sock.Stats) uint64 { return s.SlowBytes }},
+		{"trunkline_websocket_stalled_total", "Connections reset because the client took nothing for StallTimeout.", func(s sock.Stats) uint64 { return s.SlowStall }},
+	} {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help},
+			func() float64 { return float64(c.value(e.pool.Stats())) }))
+	}
 	r.MustRegister(m.channels, m.framesIn, m.broadcasts, m.deliveries, m.crashes, m.mailboxFull, m.refused, m.catchUps, m.ephemeral, sockets)
 	return m
 }

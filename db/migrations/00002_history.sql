@@ -133,34 +133,40 @@ create function trunkline.append(
     out statuses smallint[], out ids bigint[], out inserted_at timestamptz)
 language plpgsql as $$
 declare
-    held    bigint[]; -- topics whose counters are ours
-    again   bigint[] := '{}'; -- positions of duplicates
-    refused bigint[] := '{}'; -- positions of edits of what is not there
+    held  bigint[]; -- the topics whose counters are ours, ascending
+    heads bigint[]; -- theirs
+    n     bigint;
 begin
-    -- A statement of its own: the next one's snapshot has to see what was
+    -- A statement of its own: the following ones' snapshots have to see what was
     -- committed by those we waited for.
     if wait then
-        held := array(select t.id from trunkline.topics t where t.id = any(topic_ids) order by t.id for update);
+        select array_agg(l.id), array_agg(l.head) into held, heads
+        from (select t.id, t.head from trunkline.topics t where t.id = any(topic_ids) order by t.id for no key update) as l;
     else
-        held := array(select t.id from trunkline.topics t where t.id = any(topic_ids) order by t.id for update skip locked);
+        select array_agg(l.id), array_agg(l.head) into held, heads
+        from (select t.id, t.head from trunkline.topics t where t.id = any(topic_ids) order by t.id for no key update skip locked) as l;
     end if;
     inserted_at := clock_timestamp();
+    statuses := array_fill(0::smallint, array[cardinality(topic_ids)]);
 
     -- Lateral with a limit: a lookup by index each, whatever the planner thinks
     -- of a table that it has not analyzed yet.
     if cardinality(keys) > 0 then
-        again := array(
+        for n in
             select i.n
             from (select u.topic_id, u.key, u.n, row_number() over (partition by u.topic_id, u.key order by u.n) as nth
                   from unnest(topic_ids, keys) with ordinality as u(topic_id, key, n)
                   where u.key <> '') as i
             left join lateral (select true as found from trunkline.message_keys k
                                where k.topic_id = i.topic_id and k.key = i.key limit 1) as k on true
-            where i.nth > 1 or k.found);
+            where i.nth > 1 or k.found
+        loop
+            statuses[n] := 1;
+        end loop;
     end if;
 
     if cardinality(refers) > 0 then
-        refused := array(
+        for n in
             select i.n
             from (select u.topic_id, u.refers_to, u.n,
                          min(u.n) filter (where u.event = 'message_deleted') over (partition by u.topic_id, u.refers_to) as deletion
@@ -169,48 +175,53 @@ begin
             left join lateral (select true as found from trunkline.messages m
                                where m.topic_id = i.topic_id and m.id = i.refers_to and m.refers_to is null and not m.deleted
                                limit 1) as m on true
-            where i.n > i.deletion or m.found is null);
+            where i.n > i.deletion or m.found is null
+        loop
+            statuses[n] := 2;
+        end loop;
     end if;
 
-    with input as materialized (
-        select u.*, row_number() over (partition by u.topic_id order by u.n) as nth
-        from unnest(topic_ids, events, payloads, keys, refers) with ordinality as u(topic_id, event, payload, key, refers_to, n)
-        where u.topic_id = any(held) and u.n <> all(again) and u.n <> all(refused)
-    ), bumped as (
-        update trunkline.topics t set head = t.head + c.count
-        from (select i.topic_id, count(*) from input i group by i.topic_id) as c
-        where t.id = c.topic_id
-        returning t.id, t.head - c.count as base
-    ), numbered as materialized (
-        select i.*, b.base + i.nth as id from input i join bumped b on b.id = i.topic_id
-    ), stored as (
-        insert into trunkline.messages (topic_id, id, inserted_at, refers_to, event, payload)
-        select n.topic_id, n.id, append.inserted_at, nullif(n.refers_to, 0), n.event, n.payload from numbered n
-    ), remembered as (
-        insert into trunkline.message_keys (topic_id, key, message_id, inserted_at)
-        select n.topic_id, n.key, n.id, append.inserted_at from numbered n where n.key <> ''
-    )
-    select array_agg(coalesce(n.id, 0) order by u.n) into ids
-    from unnest(topic_ids) with ordinality as u(topic_id, n) left join numbered n on n.n = u.n;
+    -- width_bucket finds a topic's place in held by bisection: no join, of which
+    -- a cached plan would not know that it is as large as the batch.
+    select array_agg(i.id order by i.n) into ids
+    from (select p.n, case when p.put then heads[p.place] + count(*) filter (where p.put)
+                                           over (partition by p.topic_id order by p.n rows unbounded preceding)
+                      else 0 end as id
+          from (select u.n, u.topic_id, h.place, coalesce(held[h.place] = u.topic_id and statuses[u.n] = 0, false) as put
+                from unnest(topic_ids) with ordinality as u(topic_id, n)
+                cross join lateral (select width_bucket(u.topic_id, held) as place offset 0) as h) as p) as i;
 
+    update trunkline.topics t set head = c.head
+    from (select u.topic_id, max(u.id) as head from unnest(topic_ids, ids) as u(topic_id, id) where u.id > 0 group by u.topic_id) as c
+    where t.id = c.topic_id;
+
+    insert into trunkline.messages (topic_id, id, inserted_at, refers_to, event, payload)
+    select u.topic_id, u.id, append.inserted_at, nullif(u.refers_to, 0), u.event, u.payload
+    from unnest(topic_ids, ids, refers, events, payloads) as u(topic_id, id, refers_to, event, payload)
+    where u.id > 0;
+
+    if cardinality(keys) > 0 then
+        insert into trunkline.message_keys (topic_id, key, message_id, inserted_at)
+        select u.topic_id, u.key, u.id, append.inserted_at
+        from unnest(topic_ids, ids, keys) as u(topic_id, id, key)
+        where u.id > 0 and u.key <> '';
+    end if;
     if cardinality(refers) > 0 then
         perform trunkline.apply_edits(topic_ids, events, payloads, refers, ids);
     end if;
 
-    statuses := array_fill(0::smallint, array[cardinality(topic_ids)]);
     if 0 = any(ids) then
         select array_agg(case
-                   when ids[u.n] > 0 then 0
-                   when not exists (select from trunkline.topics t where t.id = u.topic_id) then 4
-                   when u.topic_id <> all(held) then 3
-                   when u.n = any(again) then 1
-                   else 2
+                   when held[width_bucket(u.topic_id, held)] = u.topic_id then statuses[u.n]
+                   when exists (select from trunkline.topics t where t.id = u.topic_id) then 3
+                   else 4
                end::smallint order by u.n),
-               array_agg(coalesce(k.message_id, ids[u.n]) order by u.n)
+               array_agg(case when statuses[u.n] = 1 then coalesce(k.message_id, 0) else ids[u.n] end order by u.n)
         into statuses, ids
         from unnest(topic_ids, keys) with ordinality as u(topic_id, key, n)
         left join lateral (select k.message_id from trunkline.message_keys k
-                           where u.topic_id = any(held) and k.topic_id = u.topic_id and k.key = u.key limit 1) as k on true;
+                           where held[width_bucket(u.topic_id, held)] = u.topic_id and k.topic_id = u.topic_id and k.key = u.key
+                           limit 1) as k on true;
     end if;
 end
 $$;

@@ -75,7 +75,7 @@ func dialOnly(t testing.TB, n *node, path string) *websocket.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, "ws://"+n.address+path, &websocket.DialOptions{HTTPClient: httpClient()}) //nolint:bodyclose // Dial's documentation: never needed
+	ws, _, err := websocket.Dial(ctx, "ws://"+n.address+path, &websocket.DialOptions{HTTPClient: httpClient()})
 	if err != nil {
 		t.Fatalf("dial %s: %v", path, err)
 	}

@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/trunkline/trunkline/internal/pgtest"
 )
 
@@ -52,16 +50,10 @@ func TestListenerTerminated(t *testing.T) { // alone, for its timing
 // terminate ends the one connection of that name, and returns when it is gone.
 func terminate(t testing.TB, url, application string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	var ended int
-	err = conn.QueryRow(t.Context(), `
+	ended := mustQuery[int](t, url, `
 		select count(*) filter (where pg_terminate_backend(pid, 5000)) from pg_stat_activity
-		where datname = current_database() and application_name = $1`, application).Scan(&ended)
-	if err != nil || ended != 1 {
-		t.Fatalf("%d connections named %q were terminated, %v", ended, application, err)
+		where datname = current_database() and application_name = $1`, application)
+	if ended != 1 {
+		t.Fatalf("%d connections named %q were terminated", ended, application)
 	}
 }

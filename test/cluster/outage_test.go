@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/trunkline/trunkline/internal/devdb"
 	"github.com/trunkline/trunkline/internal/pgtest"
 )
@@ -115,19 +113,11 @@ func awaitAccepting(t testing.TB, url string, since time.Time) <-chan time.Time 
 func startedAfter(ctx context.Context, url string, since time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	var started time.Time
-	if err := conn.QueryRow(ctx, "SELECT pg_postmaster_start_time()").Scan(&started); err != nil {
-		return err
-	}
-	if started.Before(since) {
+	started, err := query[time.Time](ctx, url, "SELECT pg_postmaster_start_time()")
+	if err == nil && started.Before(since) {
 		return errors.New("it is still the old one")
 	}
-	return nil
+	return err
 }
 
 // A readiness asks /readyz again and again.

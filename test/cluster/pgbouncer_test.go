@@ -41,7 +41,7 @@ func TestPgBouncer(t *testing.T) {
 	}
 	t.Run("pooler alone, empty database", func(t *testing.T) {
 		refused(t)
-		if migrated(t, db.TCPURL()) {
+		if mustQuery[bool](t, db.TCPURL(), "SELECT to_regnamespace('trunkline') IS NOT NULL") {
 			t.Error("it has migrated the database through the pooler, where its lock means nothing")
 		}
 	})
@@ -59,19 +59,6 @@ func TestPgBouncer(t *testing.T) {
 		}
 	})
 	t.Run("pooler alone, migrated database", refused)
-}
-
-func migrated(t testing.TB, url string) (yes bool) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	if err := conn.QueryRow(t.Context(), "SELECT to_regnamespace('trunkline') IS NOT NULL").Scan(&yes); err != nil {
-		t.Fatal(err)
-	}
-	return yes
 }
 
 // startPgBouncer pools in transaction mode in front of that Postgres, and
@@ -150,16 +137,15 @@ func pooledClients(t testing.TB, pooled string) int {
 	database := config.Database
 	config.Database = "pgbouncer"
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
-	conn, err := pgx.ConnectConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	rows, err := conn.Query(t.Context(), "SHOW CLIENTS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	clients, err := pgx.CollectRows(rows, pgx.RowToMap)
+	var clients []map[string]any
+	err = withConnection(t.Context(), config, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(t.Context(), "SHOW CLIENTS")
+		if err != nil {
+			return err
+		}
+		clients, err = pgx.CollectRows(rows, pgx.RowToMap)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

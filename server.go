@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/trunkline/trunkline/db/migrations"
 	"github.com/trunkline/trunkline/internal/pubsub"
 	"github.com/trunkline/trunkline/internal/realtime"
 	"github.com/trunkline/trunkline/internal/sock"
@@ -124,7 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 func (s *Server) Run(ctx context.Context) error {
 	defer s.pool.Close()
 	if !s.cfg.SkipMigrations {
-		switch err := s.migrate(ctx); {
+		switch err := Migrate(ctx, s.cfg); {
 		case ctx.Err() != nil:
 			return nil // told to end before it began
 		case err != nil:
@@ -148,16 +147,6 @@ func (s *Server) Run(ctx context.Context) error {
 		return s.engine.Run(engineCtx)
 	})
 	return g.Wait()
-}
-
-// migrate waits for Postgres no longer than StartTimeout.
-func (s *Server) migrate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.StartTimeout)
-	defer cancel()
-	if err := migrations.Up(ctx, s.cfg.DatabaseDirectURL, s.cfg.Schema); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	return nil
 }
 
 // Node is this node's id in the cluster, unique for each start.

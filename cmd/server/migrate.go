@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/trunkline/trunkline"
 	"github.com/trunkline/trunkline/db/migrations"
 )
 
@@ -28,7 +29,7 @@ func (c *migrateUpCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return migrations.Up(ctx, url, c.Schema)
+	return trunkline.Migrate(ctx, trunkline.Config{DatabaseDirectURL: url, Schema: c.Schema})
 }
 
 // Run undoes the newest migration.

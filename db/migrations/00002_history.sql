@@ -273,6 +273,8 @@ begin
         raise exception 'payload is % bytes; at most 1048576 are allowed', octet_length(body) using errcode = 'program_limit_exceeded';
     end if;
 
+    -- The transaction's number is taken before the row's: see the relay's floor.
+    perform pg_current_xact_id();
     insert into trunkline.outbox (topic, event, payload, key, refers_to, ephemeral)
     values (enqueue.topic, enqueue.event, body, enqueue.key, enqueue.refers_to, enqueue.ephemeral);
 
@@ -410,50 +412,55 @@ end
 $$;
 -- +goose StatementEnd
 
--- Moves the oldest rows of the outbox into the streams, in one transaction with
--- their numbering, and returns them in the outbox's order: at most max_rows,
--- and no more once they hold max_bytes. Statuses are append's.
+-- Moves the oldest rows of the outbox with ids above after into the streams, in
+-- one transaction with their numbering, and returns them in the outbox's order:
+-- at most max_rows, and no more once they hold max_bytes. Statuses are append's.
 -- +goose StatementBegin
-create function trunkline.drain(max_rows integer, max_bytes bigint)
-returns table (topic text, topic_id bigint, ephemeral boolean, status smallint, id bigint, event text, payload text, refers_to bigint, inserted_at timestamptz)
+create function trunkline.drain(after bigint, max_rows integer, max_bytes bigint)
+returns table (outbox_id bigint, topic text, topic_id bigint, ephemeral boolean, status smallint, id bigint, event text, payload text, refers_to bigint, inserted_at timestamptz)
 language plpgsql as $$
 declare
-    rows       trunkline.outbox[];
+    taken      trunkline.outbox[];
+    taken_ids  bigint[];
     outbox_ids bigint[]; -- of the durable ones, as the following
     topic_ids  bigint[];
     events     text[];
     payloads   text[];
     keys       text[];
     refers     bigint[];
+    missing    boolean;
     appended   record;
 begin
     -- Rows that another session is draining are waited for, not skipped:
     -- skipping them would change the order.
-    with gone as (
-        delete from trunkline.outbox o
-        where o.id in (
-            select s.id
-            from (select l.id, sum(l.size) over (order by l.id) - l.size as before
-                  from (select x.id, octet_length(x.payload) as size
-                        from trunkline.outbox x order by x.id limit max_rows for update) as l) as s
-            where s.before < max_bytes)
-        returning o.*
-    )
-    select array_agg(g::trunkline.outbox order by g.id) into rows from gone g;
+    select array_agg(s.taken order by s.id), array_agg(s.id order by s.id) into taken, taken_ids
+    from (select l.id, l.taken, sum(l.size) over (order by l.id) - l.size as before
+          from (select o.id, o as taken, octet_length(o.payload) as size
+                from trunkline.outbox o where o.id > drain.after order by o.id limit max_rows for update) as l) as s
+    where s.before < max_bytes;
+    if taken is null then
+        return;
+    end if;
+    delete from trunkline.outbox o where o.id = any(taken_ids);
 
-    perform trunkline.ensure_topics(array(select distinct r.topic from unnest(rows) as r where not r.ephemeral));
-    select array_agg(r.id order by r.id), array_agg(t.id order by r.id), array_agg(r.event order by r.id), array_agg(r.payload order by r.id),
-           case when count(r.key) > 0 then array_agg(r.key order by r.id) end,
-           case when count(r.refers_to) > 0 then array_agg(r.refers_to order by r.id) end
-    into outbox_ids, topic_ids, events, payloads, keys, refers
-    from unnest(rows) as r join trunkline.topics t on t.name = r.topic
-    where not r.ephemeral;
+    loop
+        select array_agg(r.id order by r.id), array_agg(t.id order by r.id),
+               array_agg(r.event order by r.id), array_agg(r.payload order by r.id),
+               case when count(r.key) > 0 then array_agg(r.key order by r.id) end,
+               case when count(r.refers_to) > 0 then array_agg(r.refers_to order by r.id) end,
+               bool_or(t.id is null)
+        into outbox_ids, topic_ids, events, payloads, keys, refers, missing
+        from unnest(taken) as r left join trunkline.topics t on t.name = r.topic
+        where not r.ephemeral;
+        exit when missing is not true;
+        perform trunkline.ensure_topics(array(select r.topic from unnest(taken) as r where not r.ephemeral));
+    end loop;
 
     select * into appended from trunkline.append(coalesce(topic_ids, '{}'), events, payloads, keys, refers, true);
 
     return query
-    select r.topic, a.topic_id, r.ephemeral, a.status, a.id, r.event, r.payload, r.refers_to, appended.inserted_at
-    from unnest(rows) as r
+    select r.id, r.topic, a.topic_id, r.ephemeral, a.status, a.id, r.event, r.payload, r.refers_to, appended.inserted_at
+    from unnest(taken) as r
     left join unnest(outbox_ids, topic_ids, appended.statuses, appended.ids) as a(outbox_id, topic_id, status, id) on a.outbox_id = r.id
     order by r.id;
 end
@@ -638,7 +645,7 @@ drop function trunkline.maintains();
 drop function trunkline.partitions();
 drop function trunkline.register_patterns(text[], text[], interval[], bigint[]);
 drop function trunkline.current_generation();
-drop function trunkline.drain(integer, bigint);
+drop function trunkline.drain(bigint, integer, bigint);
 drop function trunkline.publish_changes() cascade; -- with the triggers of applications
 drop function trunkline.broadcast(text, text, jsonb);
 drop function trunkline.delete_message(text, bigint);

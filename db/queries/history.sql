@@ -12,10 +12,15 @@ select a.statuses::smallint[] as statuses, a.ids::bigint[] as ids, a.inserted_at
 from trunkline.append(@topic_ids::bigint[], @events::text[], @payloads::text[], @keys::text[], @refers::bigint[], @wait::boolean) a;
 
 -- name: Drain :many
-select d.topic::text as topic, d.ephemeral::boolean as ephemeral, d.event::text as event, d.payload::text as payload,
+select d.outbox_id::bigint as outbox_id, d.topic::text as topic, d.ephemeral::boolean as ephemeral, d.event::text as event, d.payload::text as payload,
        coalesce(d.topic_id, 0)::bigint as topic_id, coalesce(d.status, 0)::smallint as status,
        coalesce(d.id, 0)::bigint as id, coalesce(d.refers_to, 0)::bigint as refers_to, d.inserted_at::timestamptz as inserted_at
-from trunkline.drain(@max_rows::integer, @max_bytes::bigint) d;
+from trunkline.drain(@after::bigint, @max_rows::integer, @max_bytes::bigint) d;
+
+-- name: Transactions :one
+-- Transactions with numbers below oldest have ended; next is the first unused
+-- number.
+select pg_snapshot_xmin(s)::text::bigint as oldest, pg_snapshot_xmax(s)::text::bigint as next from pg_current_snapshot() s;
 
 -- name: ReadAfter :many
 -- One row at least for each topic that exists; with id 0 where it has no message.

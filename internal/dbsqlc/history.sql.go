@@ -57,18 +57,20 @@ func (q *Queries) CurrentGeneration(ctx context.Context, db DBTX) (int64, error)
 }
 
 const drain = `-- name: Drain :many
-select d.topic::text as topic, d.ephemeral::boolean as ephemeral, d.event::text as event, d.payload::text as payload,
+select d.outbox_id::bigint as outbox_id, d.topic::text as topic, d.ephemeral::boolean as ephemeral, d.event::text as event, d.payload::text as payload,
        coalesce(d.topic_id, 0)::bigint as topic_id, coalesce(d.status, 0)::smallint as status,
        coalesce(d.id, 0)::bigint as id, coalesce(d.refers_to, 0)::bigint as refers_to, d.inserted_at::timestamptz as inserted_at
-from trunkline.drain($1::integer, $2::bigint) d
+from trunkline.drain($1::bigint, $2::integer, $3::bigint) d
 `
 
 type DrainParams struct {
+	After    int64
 	MaxRows  int32
 	MaxBytes int64
 }
 
 type DrainRow struct {
+	OutboxID   int64
 	Topic      string
 	Ephemeral  bool
 	Event      string
@@ -81,7 +83,7 @@ type DrainRow struct {
 }
 
 func (q *Queries) Drain(ctx context.Context, db DBTX, arg DrainParams) ([]DrainRow, error) {
-	rows, err := db.Query(ctx, drain, arg.MaxRows, arg.MaxBytes)
+	rows, err := db.Query(ctx, drain, arg.After, arg.MaxRows, arg.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +92,7 @@ func (q *Queries) Drain(ctx context.Context, db DBTX, arg DrainParams) ([]DrainR
 	for rows.Next() {
 		var i DrainRow
 		if err := rows.Scan(
+			&i.OutboxID,
 			&i.Topic,
 			&i.Ephemeral,
 			&i.Event,
@@ -546,6 +549,24 @@ on conflict (one) do update set awake_until = excluded.awake_until
 func (q *Queries) StayAwake(ctx context.Context, db DBTX, seconds float64) error {
 	_, err := db.Exec(ctx, stayAwake, seconds)
 	return err
+}
+
+const transactions = `-- name: Transactions :one
+select pg_snapshot_xmin(s)::text::bigint as oldest, pg_snapshot_xmax(s)::text::bigint as next from pg_current_snapshot() s
+`
+
+type TransactionsRow struct {
+	Oldest int64
+	Next   int64
+}
+
+// Transactions with numbers below oldest have ended; next is the first unused
+// number.
+func (q *Queries) Transactions(ctx context.Context, db DBTX) (TransactionsRow, error) {
+	row := db.QueryRow(ctx, transactions)
+	var i TransactionsRow
+	err := row.Scan(&i.Oldest, &i.Next)
+	return i, err
 }
 
 const trimTopics = `-- name: TrimTopics :one

@@ -96,6 +96,7 @@ func columns(batch []entry, wait bool) dbsqlc.AppendBatchParams {
 // A drained row left the outbox. Only with statusStored there is something to
 // tell the subscribers.
 type drained struct {
+	outboxID  int64
 	topic     string
 	topicID   int64 // 0 of ephemeral ones
 	ephemeral bool  // was never stored: to be sent over the bus as it is
@@ -105,17 +106,18 @@ type drained struct {
 
 // drain numbers and stores up to limit of the oldest rows of the outbox (and at
 // most some 4 MiB of them), in one transaction, and returns them in the
-// outbox's order. No rows mean that it is empty.
-func (s *store) drain(ctx context.Context, limit int) ([]drained, error) {
+// outbox's order. Rows up to the id after are not looked at. No rows mean that
+// it is empty.
+func (s *store) drain(ctx context.Context, after int64, limit int) ([]drained, error) {
 	s.count("drain")
-	moved, err := s.queries.Drain(ctx, s.db, dbsqlc.DrainParams{MaxRows: int32(limit), MaxBytes: drainBytes})
+	moved, err := s.queries.Drain(ctx, s.db, dbsqlc.DrainParams{After: after, MaxRows: int32(limit), MaxBytes: drainBytes})
 	if err != nil {
 		return nil, fmt.Errorf("draining the outbox: %w", err)
 	}
 	out := make([]drained, len(moved))
 	for i, m := range moved {
 		out[i] = drained{
-			topic: m.Topic, topicID: m.TopicID, ephemeral: m.Ephemeral, status: status(m.Status),
+			outboxID: m.OutboxID, topic: m.Topic, topicID: m.TopicID, ephemeral: m.Ephemeral, status: status(m.Status),
 			row: row{id: m.ID, event: m.Event, payload: []byte(m.Payload), refersTo: m.RefersTo, insertedAt: m.InsertedAt.Time},
 		}
 	}

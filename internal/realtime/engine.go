@@ -95,6 +95,16 @@ func (e *Engine) Deliver(b *Broadcast) {
 	}
 }
 
+// Reset crashes this node's channels of a topic whose stored messages are no
+// longer those that the clients know: they rejoin, and are told.
+func (e *Engine) Reset(topic string) {
+	e.hub.each(topic, func(s *subscription) {
+		if s.member {
+			s.channel.finish(item{kind: itemClose, msg: ErrHistoryReset})
+		}
+	})
+}
+
 // HandleBus delivers a KindBroadcast message of another node.
 func (e *Engine) HandleBus(topic string, body []byte) {
 	b, err := parseBroadcast(topic, body)

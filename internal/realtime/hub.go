@@ -117,17 +117,22 @@ func (h *hub) unsubscribe(s *subscription) {
 	}
 }
 
+// chunks are a topic's subscribers of this moment; the list is not to be
+// changed.
+func (h *hub) chunks(topic string) []*chunk {
+	shard := h.shard(topic)
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	if t := shard.topics[topic]; t != nil {
+		return t.chunks
+	}
+	return nil
+}
+
 // dispatch delivers b to the local subscribers and returns when all have it.
 // A fan-out of several chunks is split over the processors.
 func (h *hub) dispatch(b *Broadcast) (delivered int) {
-	shard := h.shard(b.Topic)
-	shard.mu.RLock()
-	var chunks []*chunk
-	if t := shard.topics[b.Topic]; t != nil {
-		chunks = t.chunks
-	}
-	shard.mu.RUnlock()
-
+	chunks := h.chunks(b.Topic)
 	workers := min(runtime.GOMAXPROCS(0), len(chunks))
 	if workers <= 1 {
 		for _, c := range chunks {
@@ -158,15 +163,19 @@ func (h *hub) dispatch(b *Broadcast) (delivered int) {
 // lock.
 func (c *chunk) dispatch(b *Broadcast) (delivered int) {
 	var buf [chunkSize]*subscription
-	c.mu.Lock()
-	n := copy(buf[:], c.subs)
-	c.mu.Unlock()
-	for _, s := range buf[:n] {
+	for _, s := range c.copyTo(&buf) {
 		if s.deliver(b) {
 			delivered++
 		}
 	}
 	return delivered
+}
+
+// copyTo returns the subscribers of this moment, in buf.
+func (c *chunk) copyTo(buf *[chunkSize]*subscription) []*subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return buf[:copy(buf[:], c.subs)]
 }
 
 func (s *subscription) deliver(b *Broadcast) bool {
@@ -194,17 +203,18 @@ func (s *subscription) deliver(b *Broadcast) bool {
 	}
 }
 
-// count is the number of local subscribers of a topic.
-func (h *hub) count(topic string) (n int) {
-	shard := h.shard(topic)
-	shard.mu.RLock()
-	defer shard.mu.RUnlock()
-	if t := shard.topics[topic]; t != nil {
-		for _, c := range t.chunks {
-			c.mu.Lock()
-			n += len(c.subs)
-			c.mu.Unlock()
+// each calls f with every local subscriber of a topic.
+func (h *hub) each(topic string, f func(*subscription)) {
+	for _, c := range h.chunks(topic) {
+		var buf [chunkSize]*subscription
+		for _, s := range c.copyTo(&buf) {
+			f(s)
 		}
 	}
+}
+
+// count is the number of local subscribers of a topic.
+func (h *hub) count(topic string) (n int) {
+	h.each(topic, func(*subscription) { n++ })
 	return n
 }

@@ -68,6 +68,9 @@ var (
 	ErrNoRef = errors.New("the push has no ref to reply to")
 	// ErrMailboxFull: the channel has MailboxSize messages waiting.
 	ErrMailboxFull = errors.New("the channel's mailbox is full")
+	// ErrHistoryReset ends a channel whose durable topic was restored from a
+	// backup, or lost messages in a failover.
+	ErrHistoryReset = errors.New("the topic's history was reset")
 	// ErrStopped: the server is shutting down.
 	ErrStopped = errors.New("the server is stopped")
 )

@@ -25,8 +25,8 @@ type Config struct {
 	// SkipMigrations leaves the schema to `migrate up`: Run then migrates
 	// nothing.
 	SkipMigrations bool
-	// PoolSize is how many pooled connections the node may open. Default 4. Two
-	// more, direct, are the listener and the notifier.
+	// PoolSize is how many pooled connections the node may open. Default 4. Up
+	// to three more are direct: the bus's listener, notifier and fetcher.
 	PoolSize int
 	// StartTimeout is how long Run waits for Postgres at its start. Default 30 s.
 	StartTimeout time.Duration

@@ -2,6 +2,7 @@ package trunkline
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -16,7 +17,8 @@ func (s *Server) HealthHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := s.Ready(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			s.cfg.Logger.Warn("not ready", "error", err)
+			http.Error(w, publicReason(err), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = w.Write([]byte("ready\n"))
@@ -25,4 +27,14 @@ func (s *Server) HealthHandler() http.Handler {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{}))
 	}
 	return mux
+}
+
+// publicReason says which part is not ready; the error itself, which may name
+// hosts and users, goes to the log.
+func publicReason(err error) string {
+	part, _, detailed := strings.Cut(err.Error(), ":")
+	if !detailed {
+		return part
+	}
+	return part + " is not ready"
 }

@@ -188,11 +188,13 @@ func (s *Server) Subscribe(topic string, f func(*Message)) (cancel func()) {
 	return s.engine.Subscribe(topic, func(b *realtime.Broadcast) { f(message(b)) })
 }
 
+var errDraining = errors.New("draining")
+
 // Ready is nil when the node serves: database, listener and notifier are in
 // order, and it is not draining. Otherwise it says what is wrong.
 func (s *Server) Ready(ctx context.Context) error {
 	if s.engine.Draining() {
-		return errors.New("draining")
+		return errDraining
 	}
 	if err := s.bus.Ready(); err != nil {
 		return fmt.Errorf("bus: %w", err)

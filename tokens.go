@@ -2,6 +2,7 @@ package trunkline
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/trunkline/trunkline/internal/token"
@@ -67,6 +68,9 @@ type JWTOptions struct {
 	Issuer, Audience string
 	// MaxAge limits tokens without exp, counted from iat. Default two weeks.
 	MaxAge time.Duration
+	// Logger is told when keys cannot be fetched or read. Default:
+	// slog.Default().
+	Logger *slog.Logger
 }
 
 // JWTVerifier verifies JSON Web Tokens.
@@ -85,9 +89,13 @@ func (c Claims) Decode(v any) error { return c.claims.Decode(v) }
 // NewJWTVerifier reads the keys. ctx bounds the first fetch of JWKSURL; without
 // an answer, tokens are refused until it comes. Close ends the refreshing.
 func NewJWTVerifier(ctx context.Context, o JWTOptions) (*JWTVerifier, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
 	v, err := token.NewJWTVerifier(ctx, token.JWTConfig{
 		Secret: o.Secret, PublicKeyPEM: o.PublicKeyPEM, JWKSURL: o.JWKSURL, JWKSFile: o.JWKSFile,
 		Algorithms: o.Algorithms, Issuer: o.Issuer, Audience: o.Audience, MaxAge: o.MaxAge,
+		Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, err

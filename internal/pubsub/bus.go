@@ -197,7 +197,7 @@ func (b *Bus) start(ctx context.Context, l *listener) (listening, notifying *con
 		if err == nil || errors.Is(err, ErrListenDead) {
 			return listening, notifying, err
 		}
-		b.config.Logger.WarnContext(ctx, "bus: cannot start yet", "node", b.node, "err", err)
+		b.config.Logger.WarnContext(ctx, "bus: cannot start yet", "node", b.node, "error", err)
 		b.health.listening(err, time.Now())
 		if !wait.wait(ctx) {
 			return nil, nil, fmt.Errorf("bus: not connected to Postgres within %v: %w", b.config.StartTimeout, err)

@@ -77,7 +77,7 @@ func (d *dispatcher) handle(ctx context.Context, a arrival) {
 	}
 	if err != nil {
 		d.metrics.malformed.Inc()
-		d.log.DebugContext(ctx, "bus: unreadable payload", "node", d.node, "bytes", len(a.payload), "err", err)
+		d.log.DebugContext(ctx, "bus: unreadable payload", "node", d.node, "bytes", len(a.payload), "error", err)
 	}
 }
 
@@ -110,7 +110,7 @@ func (d *dispatcher) messages(ctx context.Context, h header, content string, at 
 		}
 		if f.spilled {
 			if f.topic, f.body, err = d.fetcher.fetch(ctx, f.id, at); err != nil {
-				d.log.WarnContext(ctx, "bus: a large message could not be fetched", "node", d.node, "from", p.id, "err", err)
+				d.log.WarnContext(ctx, "bus: a large message could not be fetched", "node", d.node, "from", p.id, "error", err)
 				d.lost(ctx, p, 1)
 				continue
 			}

@@ -100,7 +100,7 @@ func (f *fetcher) sweep(ctx context.Context) {
 			return
 		}
 		if err := f.expire(ctx, spillAge); err != nil && ctx.Err() == nil {
-			f.log.WarnContext(ctx, "bus: old large messages could not be deleted", "err", err)
+			f.log.WarnContext(ctx, "bus: old large messages could not be deleted", "error", err)
 		}
 		timer.Reset(sweepEvery)
 	}

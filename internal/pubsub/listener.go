@@ -39,7 +39,7 @@ func (l *listener) run(ctx context.Context, conn *connection) {
 			return
 		}
 		l.metrics.reconnects.WithLabelValues("listener").Inc()
-		l.log.WarnContext(ctx, "bus: the listening connection is lost", "node", l.node, "err", err)
+		l.log.WarnContext(ctx, "bus: the listening connection is lost", "node", l.node, "error", err)
 		l.health.listening(err, time.Now())
 		if conn = l.reconnect(ctx); conn == nil {
 			return
@@ -62,7 +62,7 @@ func (l *listener) reconnect(ctx context.Context) *connection {
 			}
 			conn.close()
 		}
-		l.log.DebugContext(ctx, "bus: cannot listen", "node", l.node, "err", err)
+		l.log.DebugContext(ctx, "bus: cannot listen", "node", l.node, "error", err)
 		l.health.listening(err, time.Now())
 	}
 	return nil

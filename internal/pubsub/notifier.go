@@ -54,7 +54,7 @@ func (n *notifier) run(ctx context.Context, conn *connection) {
 		n.queue.setAway(true)
 		n.health.notifying(err)
 		n.metrics.reconnects.WithLabelValues("notifier").Inc()
-		n.log.WarnContext(ctx, "bus: the notifying connection is lost", "node", n.node, "err", err)
+		n.log.WarnContext(ctx, "bus: the notifying connection is lost", "node", n.node, "error", err)
 		if conn = n.reconnect(ctx); conn == nil {
 			n.discard()
 			return
@@ -77,7 +77,7 @@ func (n *notifier) reconnect(ctx context.Context) *connection {
 			return conn
 		}
 		away = true
-		n.log.DebugContext(ctx, "bus: cannot notify", "node", n.node, "err", err)
+		n.log.DebugContext(ctx, "bus: cannot notify", "node", n.node, "error", err)
 		n.health.notifying(err)
 	}
 	return nil
@@ -182,7 +182,7 @@ func (n *notifier) failed(ctx context.Context, conn *connection, batch []outgoin
 	if conn.IsClosed() {
 		return err
 	}
-	n.log.ErrorContext(ctx, "bus: Postgres refused a batch", "node", n.node, "messages", len(batch), "err", err)
+	n.log.ErrorContext(ctx, "bus: Postgres refused a batch", "node", n.node, "messages", len(batch), "error", err)
 	n.backoff.wait(ctx) // the cause, such as a full notification queue, may last
 	return nil
 }
@@ -195,7 +195,7 @@ func (n *notifier) drain(ctx context.Context, conn *connection) {
 	for ctx.Err() == nil {
 		left, err := n.flush(ctx, conn, false)
 		if err != nil {
-			n.log.WarnContext(ctx, "bus: the notifying connection is lost", "node", n.node, "err", err)
+			n.log.WarnContext(ctx, "bus: the notifying connection is lost", "node", n.node, "error", err)
 			break
 		}
 		if left == 0 {

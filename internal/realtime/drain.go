@@ -57,7 +57,11 @@ func (e *Engine) drain(ctx context.Context) error {
 	}
 	e.awaitGone(ctx, idle, 2*e.cfg.DrainInterval)
 	for _, s := range idle {
-		if e.has(s) {
+		switch {
+		case !e.has(s):
+		case s.hasChannels(): // joined meanwhile
+			s.transport.close(closeServiceRestart)
+		default:
 			s.transport.abort()
 		}
 	}

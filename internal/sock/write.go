@@ -221,7 +221,10 @@ func (c *Conn) dropSlowLocked(counter *atomic.Uint64, why string) {
 	if last != 0 && now-last < int64(slowLogEvery) || !c.pool.slowLogged.CompareAndSwap(last, now) {
 		return
 	}
-	c.pool.cfg.Logger.Warn("slow websocket client dropped", "why", why,
-		"remote", c.nc.RemoteAddr().String(), "queued_bytes", queued,
-		"dropped_for_bytes", c.pool.slowBytes.Load(), "dropped_for_stall", c.pool.slowStall.Load())
+	// Not under the lock: a log that blocks must not hold up a sender.
+	c.pool.wg.Go(func() {
+		c.pool.cfg.Logger.Warn("slow websocket client dropped", "why", why,
+			"remote", c.nc.RemoteAddr().String(), "queued_bytes", queued,
+			"dropped_for_bytes", c.pool.slowBytes.Load(), "dropped_for_stall", c.pool.slowStall.Load())
+	})
 }

@@ -535,11 +535,11 @@ $$;
 -- are there or somebody else is at it. Partitions begin at multiples of the
 -- width, which may differ from that of earlier ones.
 --
--- Not to be waited for: while it waits for a lock, everybody else who comes
--- waits behind it.
+-- patience is for how many milliseconds to wait for a lock: no longer than
+-- everybody else may wait, since who comes later queues behind it.
 -- +goose StatementBegin
-create function trunkline.make_partition(width interval, ahead integer) returns text
-language plpgsql set lock_timeout = '50ms' as $$
+create function trunkline.make_partition(width interval, ahead integer, patience integer) returns text
+language plpgsql as $$
 declare
     seconds bigint := extract(epoch from width)::bigint;
     now_at  timestamptz := clock_timestamp();
@@ -564,6 +564,7 @@ begin
     end if;
     stop := to_timestamp((extract(epoch from start)::bigint / seconds + 1) * seconds);
     name := 'messages_' || to_char(start at time zone 'UTC', 'YYYYMMDD"t"HH24MISS');
+    perform set_config('lock_timeout', patience::text, true);
     -- Not "create table partition of", which would lock out readers and writers
     -- of the whole table.
     execute format('create table trunkline.%I (like trunkline.messages including defaults including storage)', name);
@@ -574,11 +575,11 @@ $$;
 -- +goose StatementEnd
 
 -- Drops the oldest partition if all of it is older than the time given, and
--- returns its name; null when there is none or somebody else is at it. Not to be
--- waited for, as above.
+-- returns its name; null when there is none or somebody else is at it. patience
+-- is as above.
 -- +goose StatementBegin
-create function trunkline.drop_partition(before timestamptz) returns text
-language plpgsql set lock_timeout = '50ms' as $$
+create function trunkline.drop_partition(before timestamptz, patience integer) returns text
+language plpgsql as $$
 declare
     name text;
 begin
@@ -587,6 +588,7 @@ begin
     end if;
     select p.name into name from trunkline.partitions() p where p.upper_bound <= before order by p.upper_bound limit 1;
     if name is not null then
+        perform set_config('lock_timeout', patience::text, true);
         execute format('drop table trunkline.%I', name);
     end if;
     return name;
@@ -597,12 +599,16 @@ $$;
 -- Deletes what the patterns do not keep, of up to max_topics topics after
 -- after_topic, at most max_rows rows. Patterns whose maximal age is above
 -- age_below are left to drop_partition; null leaves none. last_topic is where to
--- go on, null at the end.
+-- go on, null at the end or when somebody else is at it.
 -- +goose StatementBegin
 create function trunkline.trim_topics(after_topic bigint, max_topics integer, max_rows integer, age_below interval,
     out last_topic bigint, out deleted bigint)
 language plpgsql as $$
 begin
+    deleted := 0;
+    if not trunkline.maintains() then
+        return;
+    end if;
     select max(n.id) into last_topic
     from (select t.id from trunkline.topics t where t.id > after_topic order by t.id limit max_topics) as n;
 
@@ -639,8 +645,8 @@ $$;
 
 -- +goose Down
 drop function trunkline.trim_topics(bigint, integer, integer, interval);
-drop function trunkline.drop_partition(timestamptz);
-drop function trunkline.make_partition(interval, integer);
+drop function trunkline.drop_partition(timestamptz, integer);
+drop function trunkline.make_partition(interval, integer, integer);
 drop function trunkline.maintains();
 drop function trunkline.partitions();
 drop function trunkline.register_patterns(text[], text[], interval[], bigint[]);

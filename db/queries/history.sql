@@ -135,10 +135,10 @@ insert into trunkline.relay (awake_until) values (clock_timestamp() + make_inter
 on conflict (one) do update set awake_until = excluded.awake_until;
 
 -- name: MakePartition :one
-select coalesce(trunkline.make_partition(make_interval(secs => @width_seconds::double precision), @ahead::integer), '')::text;
+select coalesce(trunkline.make_partition(make_interval(secs => @width_seconds::double precision), @ahead::integer, @patience::integer), '')::text;
 
 -- name: DropPartition :one
-select coalesce(trunkline.drop_partition(clock_timestamp() - make_interval(secs => @older_than_seconds::double precision)), '')::text;
+select coalesce(trunkline.drop_partition(clock_timestamp() - make_interval(secs => @older_than_seconds::double precision), @patience::integer), '')::text;
 
 -- name: ExpireDefaultPartition :execrows
 delete from trunkline.messages_default

@@ -114,11 +114,16 @@ func (q *Queries) Drain(ctx context.Context, db DBTX, arg DrainParams) ([]DrainR
 }
 
 const dropPartition = `-- name: DropPartition :one
-select coalesce(trunkline.drop_partition(clock_timestamp() - make_interval(secs => $1::double precision)), '')::text
+select coalesce(trunkline.drop_partition(clock_timestamp() - make_interval(secs => $1::double precision), $2::integer), '')::text
 `
 
-func (q *Queries) DropPartition(ctx context.Context, db DBTX, olderThanSeconds float64) (string, error) {
-	row := db.QueryRow(ctx, dropPartition, olderThanSeconds)
+type DropPartitionParams struct {
+	OlderThanSeconds float64
+	Patience         int32
+}
+
+func (q *Queries) DropPartition(ctx context.Context, db DBTX, arg DropPartitionParams) (string, error) {
+	row := db.QueryRow(ctx, dropPartition, arg.OlderThanSeconds, arg.Patience)
 	var column_1 string
 	err := row.Scan(&column_1)
 	return column_1, err
@@ -272,16 +277,17 @@ func (q *Queries) GetHeads(ctx context.Context, db DBTX, topicIds []int64) ([]Ge
 }
 
 const makePartition = `-- name: MakePartition :one
-select coalesce(trunkline.make_partition(make_interval(secs => $1::double precision), $2::integer), '')::text
+select coalesce(trunkline.make_partition(make_interval(secs => $1::double precision), $2::integer, $3::integer), '')::text
 `
 
 type MakePartitionParams struct {
 	WidthSeconds float64
 	Ahead        int32
+	Patience     int32
 }
 
 func (q *Queries) MakePartition(ctx context.Context, db DBTX, arg MakePartitionParams) (string, error) {
-	row := db.QueryRow(ctx, makePartition, arg.WidthSeconds, arg.Ahead)
+	row := db.QueryRow(ctx, makePartition, arg.WidthSeconds, arg.Ahead, arg.Patience)
 	var column_1 string
 	err := row.Scan(&column_1)
 	return column_1, err

@@ -20,7 +20,7 @@ func BenchmarkAppend(b *testing.B) {
 			ctx := context.Background()
 			conn := connect(b, pgtest.URL(b))
 			s := newStore(standardSchema(b), conn, nil)
-			if _, err := s.queries.MakePartition(ctx, s.db, dbsqlc.MakePartitionParams{WidthSeconds: 86400, Ahead: 1}); err != nil {
+			if _, err := s.queries.MakePartition(ctx, s.db, dbsqlc.MakePartitionParams{WidthSeconds: 86400, Ahead: 1, Patience: 50}); err != nil {
 				b.Fatal(err)
 			}
 			exec(b, conn, `create table bare (like trunkline.messages including all) partition by range (inserted_at);

@@ -1,0 +1,305 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	batchMessages = 1000
+	batchBytes    = 1 << 20
+	// maxFails bounds how often a message is tried whose topic is found gone.
+	maxFails = 5
+	// Above lingerRate batches a second, a batch waits for lingerMessages or
+	// lingerTime: small batches would take the machine for the same latency.
+	lingerRate     = 300
+	lingerMessages = 16
+	lingerTime     = 2 * time.Millisecond
+	// Waits after a batch that could not be stored.
+	batchPause    = 20 * time.Millisecond
+	batchPauseMax = time.Second
+)
+
+// A batcher stores what is published through this node: one batch at a time,
+// with all that came while the one before was stored.
+type batcher struct {
+	backend backend
+	queue   *queue
+	topics  *topics
+	timeout time.Duration // of a statement
+	metrics *metrics
+	log     *slog.Logger
+	rate    rate
+
+	// numbered gets what was stored of a topic, ascending.
+	numbered func(topic string, topicID int64, rows []row)
+	// unsure is called when messages may have been stored, or not.
+	unsure func()
+}
+
+// run stores batches until ctx ends. It waits for the one under way, and
+// answers those who wait.
+func (b *batcher) run(ctx context.Context) {
+	defer func() {
+		for _, p := range b.queue.close() {
+			p.answer(0, ErrClosed)
+		}
+	}()
+	pause := batchPause
+	for {
+		if n, _ := b.queue.load(); n == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-b.queue.wake:
+				continue
+			}
+		}
+		b.linger(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if b.storeNext(ctx) {
+			pause = batchPause
+			continue
+		}
+		if !sleep(ctx, pause) {
+			return
+		}
+		pause = min(2*pause, batchPauseMax)
+	}
+}
+
+// linger lets a batch gather when there are very many.
+func (b *batcher) linger(ctx context.Context) {
+	if b.rate.now() < lingerRate {
+		return
+	}
+	timer := time.NewTimer(lingerTime)
+	defer timer.Stop()
+	for {
+		if n, _ := b.queue.load(); n >= lingerMessages {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-b.queue.wake:
+		}
+	}
+}
+
+// storeNext stores a batch; false if the database should be left alone for a
+// while. The batch is taken when there is a connection, so that callers may
+// give up before.
+func (b *batcher) storeNext(ctx context.Context) (ok bool) {
+	connecting, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	ok = true
+	err := b.backend.use(connecting, func(db database, generation int64) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.timeout)
+		defer cancel()
+		batch, wait := b.queue.take(batchMessages, batchBytes)
+		ok = b.store(ctx, db, generation, batch, wait)
+		return nil
+	})
+	if err != nil {
+		b.log.WarnContext(ctx, "history: no connection to store messages; trying again", "err", err)
+		return false
+	}
+	return ok
+}
+
+// store stores a batch and answers those who wait, or puts it back.
+func (b *batcher) store(ctx context.Context, db database, generation int64, batch []*pending, wait bool) (ok bool) {
+	ids, err := b.topicIDs(ctx, db, generation, batch)
+	if err != nil {
+		b.log.WarnContext(ctx, "history: topics cannot be created; trying again", "err", err)
+		b.queue.carry(batch, false)
+		return false
+	}
+	batch = b.queue.seal(batch)
+	if len(batch) == 0 {
+		return true
+	}
+	entries := make([]entry, len(batch))
+	for i, p := range batch {
+		entries[i] = entry{topicID: ids[p.topic], event: p.event, payload: p.payload, key: p.key, refersTo: p.refersTo}
+	}
+	started := time.Now()
+	verdicts, insertedAt, err := db.append(ctx, entries, wait)
+	b.metrics.batch(len(batch), time.Since(started))
+	b.rate.count(time.Now())
+	if err != nil {
+		return b.failed(ctx, db, generation, batch, err)
+	}
+	b.announce(batch, entries, verdicts, insertedAt)
+	b.answer(batch, verdicts)
+	return true
+}
+
+// topicIDs returns the ids of a batch's topics, which it creates if need be.
+func (b *batcher) topicIDs(ctx context.Context, db database, generation int64, batch []*pending) (map[string]int64, error) {
+	ids := make(map[string]int64)
+	var unknown []string
+	for _, p := range batch {
+		if _, seen := ids[p.topic]; seen {
+			continue
+		}
+		ref, known := b.topics.get(p.topic, generation)
+		if ids[p.topic] = ref.id; !known {
+			unknown = append(unknown, p.topic)
+		}
+	}
+	if len(unknown) == 0 {
+		return ids, nil
+	}
+	states, err := db.ensureTopics(ctx, unknown)
+	if err != nil {
+		return nil, err
+	}
+	b.topics.put(states, generation)
+	for _, name := range unknown {
+		ids[name] = states[name].id
+	}
+	return ids, nil
+}
+
+// announce tells of what was stored, topic by topic.
+func (b *batcher) announce(batch []*pending, entries []entry, verdicts []verdict, insertedAt time.Time) {
+	stored := make(map[string][]row)
+	topicIDs := make(map[string]int64)
+	for i, v := range verdicts {
+		if v.status != statusStored {
+			continue
+		}
+		p := batch[i]
+		stored[p.topic] = append(stored[p.topic], row{id: v.id, event: p.event, payload: p.payload, refersTo: p.refersTo, insertedAt: insertedAt})
+		topicIDs[p.topic] = entries[i].topicID
+	}
+	for topic, rows := range stored {
+		b.numbered(topic, topicIDs[topic], rows)
+	}
+}
+
+// answer tells the callers what became of their messages. Those that have to be
+// tried again go back to the queue.
+func (b *batcher) answer(batch []*pending, verdicts []verdict) {
+	var busy, gone []*pending
+	for i, v := range verdicts {
+		p := batch[i]
+		switch v.status {
+		case statusStored:
+			b.finish(p, v.id, nil, "stored")
+		case statusDuplicate:
+			b.finish(p, v.id, nil, "duplicate")
+		case statusNotFound:
+			b.finish(p, 0, fmt.Errorf("%w: %d in %q", ErrNotFound, p.refersTo, p.topic), "not_found")
+		case statusBusy:
+			busy = append(busy, p)
+		case statusNoTopic:
+			b.topics.forget(p.topic)
+			if p.fails++; p.fails < maxFails {
+				gone = append(gone, p)
+			} else {
+				b.finish(p, 0, fmt.Errorf("%w: topic %q cannot be found", ErrUnavailable, p.topic), "failed")
+			}
+		default:
+			b.finish(p, 0, fmt.Errorf("history: append answered status %d", v.status), "failed")
+		}
+	}
+	if len(busy) > 0 {
+		b.queue.carry(busy, true)
+	}
+	if len(gone) > 0 {
+		b.queue.carry(gone, false)
+	}
+}
+
+func (b *batcher) finish(p *pending, id int64, err error, result string) {
+	b.metrics.published.WithLabelValues(result).Inc()
+	p.answer(id, err)
+}
+
+// failed handles a statement that did not tell what became of the batch, or was
+// refused.
+func (b *batcher) failed(ctx context.Context, db database, generation int64, batch []*pending, err error) (ok bool) {
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused) && !isFatal(refused):
+		return b.refused(ctx, db, generation, batch, refused, err)
+	case pgconn.SafeToRetry(err):
+		b.queue.carry(batch, false)
+		return false
+	}
+	// Those with a key are safe to be stored again; the others are not.
+	b.log.WarnContext(ctx, "history: the outcome of a batch is unknown", "messages", len(batch), "err", err)
+	b.unsure()
+	var again []*pending
+	for _, p := range batch {
+		if p.key != "" {
+			again = append(again, p)
+			continue
+		}
+		b.finish(p, 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, err), "unknown")
+	}
+	b.queue.carry(again, false)
+	return false
+}
+
+// refused handles an error of Postgres, with which nothing was stored.
+func (b *batcher) refused(ctx context.Context, db database, generation int64, batch []*pending, refused *pgconn.PgError, err error) (ok bool) {
+	switch class := refused.Code[:min(2, len(refused.Code))]; {
+	case refused.Code == "40001", refused.Code == "40P01": // serialization failure, deadlock
+		b.queue.carry(batch, false)
+		return true
+	case class != "22" && class != "23" && class != "54": // not the messages' fault
+		b.log.WarnContext(ctx, "history: messages cannot be stored; trying again", "messages", len(batch), "err", err)
+		b.queue.carry(batch, false)
+		return false
+	case len(batch) == 1:
+		b.finish(batch[0], 0, fmt.Errorf("history: Postgres refuses the message: %w", err), "failed")
+		return true
+	}
+	// One of them is to blame: find out which.
+	for i, p := range batch {
+		if !b.store(ctx, db, generation, []*pending{p}, false) {
+			b.queue.carry(batch[i+1:], false)
+			return false
+		}
+	}
+	return true
+}
+
+// rate counts what happened in the last second, roughly.
+type rate struct {
+	second         int64
+	count0, count1 int // in the current second and the one before
+}
+
+func (r *rate) count(at time.Time) {
+	r.advance(at)
+	r.count0++
+}
+
+func (r *rate) now() int {
+	r.advance(time.Now())
+	return max(r.count0, r.count1)
+}
+
+func (r *rate) advance(at time.Time) {
+	switch second := at.Unix(); second - r.second {
+	case 0:
+	case 1:
+		r.second, r.count0, r.count1 = second, 0, r.count0
+	default:
+		r.second, r.count0, r.count1 = second, 0, 0
+	}
+}

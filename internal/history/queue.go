@@ -1,0 +1,255 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// maxMisses is how often a topic may be busy before it is waited for.
+const maxMisses = 2
+
+// A pending is a message that a caller waits for to be stored.
+type pending struct {
+	topic    string
+	event    string
+	payload  []byte
+	key      string
+	refersTo int64
+
+	answered chan answer // of capacity 1
+
+	place  place // guarded by the queue
+	misses int   // batches in which its topic was busy; guarded by the queue
+	fails  int   // times that its topic was gone; the batcher's
+}
+
+func (p *pending) bytes() int { return len(p.payload) + len(p.event) + len(p.key) + len(p.topic) }
+
+func (p *pending) answer(id int64, err error) { p.answered <- answer{id, err} }
+
+type answer struct {
+	id  int64
+	err error
+}
+
+// place says where a pending message is.
+type place int8
+
+const (
+	placeQueue place = iota // in the queue, or taken from it but not sent
+	placeSent
+	placeGone // its caller has left
+)
+
+// A queue holds what waits to be stored, in the order of each topic, and shares
+// batches out fairly among topics.
+type queue struct {
+	maxMessages, maxBytes int
+
+	wake chan struct{} // something was put
+
+	mu       sync.Mutex
+	lines    map[string]*line
+	order    []*line // whose turn is next; each line of lines once
+	messages int
+	bytes    int
+	closed   bool
+}
+
+// A line is the messages of one topic.
+type line struct {
+	topic    string
+	messages []*pending
+}
+
+func newQueue(maxMessages, maxBytes int) *queue {
+	return &queue{maxMessages: maxMessages, maxBytes: maxBytes, wake: make(chan struct{}, 1), lines: map[string]*line{}}
+}
+
+func (q *queue) load() (messages, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.messages, q.bytes
+}
+
+// put adds a message to its topic's line.
+func (q *queue) put(p *pending) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return ErrClosed
+	case q.messages >= q.maxMessages:
+		return fmt.Errorf("%w: %d messages are waiting", ErrQueueFull, q.messages)
+	case q.bytes+p.bytes() > q.maxBytes:
+		return fmt.Errorf("%w: %d bytes are waiting", ErrQueueFull, q.bytes)
+	}
+	l := q.line(p.topic)
+	l.messages = append(l.messages, p)
+	q.count(p, 1)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (q *queue) line(topic string) *line {
+	l := q.lines[topic]
+	if l == nil {
+		l = &line{topic: topic}
+		q.lines[topic] = l
+		q.order = append(q.order, l)
+	}
+	return l
+}
+
+func (q *queue) count(p *pending, sign int) {
+	q.messages += sign
+	q.bytes += sign * p.bytes()
+}
+
+// giveUp takes back a message whose caller leaves; false when it was sent.
+func (q *queue) giveUp(p *pending) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p.place == placeSent {
+		return false
+	}
+	p.place = placeGone
+	if l := q.lines[p.topic]; l != nil {
+		if i := slices.Index(l.messages, p); i >= 0 {
+			l.messages = slices.Delete(l.messages, i, i+1)
+			q.count(p, -1)
+			if len(q.order) > 2*q.messages+64 {
+				q.tidy()
+			}
+		}
+	}
+	return true
+}
+
+// take takes the next batch: every topic its share, then whatever fits. A topic
+// that was busy for long comes alone, to be waited for.
+func (q *queue) take(maxMessages, maxBytes int) (batch []*pending, wait bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range q.order {
+		if len(l.messages) > 0 && l.messages[0].misses >= maxMisses {
+			b := batchOf{maxMessages: maxMessages, maxBytes: maxBytes}
+			q.move(l, maxMessages, &b)
+			q.tidy()
+			return b.messages, true
+		}
+	}
+	b := batchOf{maxMessages: maxMessages, maxBytes: maxBytes}
+	share := max(1, maxMessages/max(len(q.order), 1))
+	served := 0
+	for served < len(q.order) && !b.full {
+		q.move(q.order[served], share, &b)
+		served++
+	}
+	for i := 0; i < served && !b.full; i++ {
+		q.move(q.order[i], maxMessages, &b)
+	}
+	// Next time those come first who had no share, or have waited longest.
+	q.order = slices.Concat(q.order[served:], q.order[:served])
+	q.tidy()
+	return b.messages, false
+}
+
+// batchOf is a batch being made.
+type batchOf struct {
+	messages    []*pending
+	maxMessages int
+	maxBytes    int
+	bytes       int
+	full        bool
+}
+
+// move moves up to n of the line's messages into the batch.
+func (q *queue) move(l *line, n int, b *batchOf) {
+	moved := 0
+	for _, p := range l.messages {
+		if moved == n {
+			break
+		}
+		if len(b.messages) == b.maxMessages || b.bytes+p.bytes() > b.maxBytes && len(b.messages) > 0 {
+			b.full = true
+			break
+		}
+		b.messages = append(b.messages, p)
+		b.bytes += p.bytes()
+		q.count(p, -1)
+		moved++
+	}
+	clear(l.messages[:moved])
+	l.messages = l.messages[moved:]
+}
+
+// tidy forgets the lines that are empty.
+func (q *queue) tidy() {
+	q.order = slices.DeleteFunc(q.order, func(l *line) bool {
+		if len(l.messages) > 0 {
+			return false
+		}
+		delete(q.lines, l.topic)
+		return true
+	})
+}
+
+// seal marks messages as sent, and leaves out those whose callers have left.
+func (q *queue) seal(batch []*pending) []*pending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]*pending, 0, len(batch))
+	for _, p := range batch {
+		if p.place != placeGone {
+			p.place = placeSent
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// carry puts messages of a batch that were not stored back to the front, in
+// their order. busy tells that their topics were locked.
+func (q *queue) carry(batch []*pending, busy bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	carried := map[string][]*pending{}
+	var front []*line
+	for _, p := range batch {
+		if p.place == placeGone {
+			continue
+		}
+		p.place = placeQueue
+		if busy {
+			p.misses++
+		}
+		if carried[p.topic] == nil {
+			front = append(front, q.line(p.topic))
+		}
+		carried[p.topic] = append(carried[p.topic], p)
+		q.count(p, 1)
+	}
+	for _, l := range front {
+		l.messages = slices.Concat(carried[l.topic], l.messages)
+	}
+	rest := slices.DeleteFunc(q.order, func(l *line) bool { return carried[l.topic] != nil })
+	q.order = slices.Concat(front, rest)
+}
+
+// close refuses further messages and returns what waits.
+func (q *queue) close() []*pending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	var left []*pending
+	for _, l := range q.order {
+		left = append(left, l.messages...)
+	}
+	q.lines, q.order, q.messages, q.bytes = map[string]*line{}, nil, 0, 0
+	return left
+}

@@ -67,12 +67,20 @@ type Message struct {
 
 // handler adapts a Channel to the engine.
 type handler struct {
+	srv     *Server
 	channel Channel
 	socket  Socket
+
+	// Of a durable topic only.
+	durable *HistoryOptions
+	release func() // of the topic's feed
 }
 
 func (h *handler) Join(ctx context.Context, c *realtime.Channel, params realtime.Payload) (realtime.Payload, error) {
-	h.socket.channel = c
+	h.socket.channel, h.socket.handler = c, h
+	if h.durable = h.srv.durableTopic(c.Topic()); h.durable != nil {
+		return h.joinDurable(ctx, c, Payload{params})
+	}
 	reply, err := h.channel.Join(ctx, &h.socket, Payload{params})
 	if err != nil {
 		return realtime.Payload{}, rejected(err)
@@ -81,16 +89,35 @@ func (h *handler) Join(ctx context.Context, c *realtime.Channel, params realtime
 }
 
 func (h *handler) HandleIn(ctx context.Context, _ *realtime.Channel, event string, p realtime.Payload) (realtime.Reply, error) {
-	in, ok := h.channel.(HandleIner)
-	if !ok {
-		return realtime.Reply{}, fmt.Errorf("push of event %q: %T has no HandleIn", event, h.channel)
-	}
-	reply, err := in.HandleIn(ctx, &h.socket, event, Payload{p})
+	reply, err := h.handleIn(ctx, event, Payload{p})
 	r, encodeErr := reply.encode()
 	if encodeErr != nil {
 		return realtime.Reply{}, fmt.Errorf("reply to %q: %w", event, encodeErr)
 	}
 	return r, err
+}
+
+func (h *handler) handleIn(ctx context.Context, event string, p Payload) (Reply, error) {
+	if h.durable != nil {
+		switch event {
+		case "history":
+			return h.pageHistory(ctx, p), nil
+		case "seen":
+			return h.markSeen(ctx, p), nil
+		}
+		rest, key, err := takeKey(p)
+		if err != nil {
+			return failReason("%v", err), nil
+		}
+		if key != "" {
+			p, ctx = rest, WithKey(ctx, key)
+		}
+	}
+	in, ok := h.channel.(HandleIner)
+	if !ok {
+		return NoReply, fmt.Errorf("push of event %q: %T has no HandleIn", event, h.channel)
+	}
+	return in.HandleIn(ctx, &h.socket, event, p)
 }
 
 func (h *handler) HandleOut(ctx context.Context, _ *realtime.Channel, event string, p realtime.Payload) error {
@@ -110,6 +137,9 @@ func (h *handler) HandleInfo(ctx context.Context, c *realtime.Channel, msg any) 
 }
 
 func (h *handler) Terminate(ctx context.Context, _ *realtime.Channel, reason error) {
+	if h.release != nil {
+		defer h.release()
+	}
 	t, ok := h.channel.(Terminator)
 	if !ok {
 		return

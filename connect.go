@@ -92,12 +92,15 @@ func AllowOrigins(origins ...string) (OriginPolicy, error) {
 }
 
 // Mount is one socket path of a Server.
-type Mount struct{ m *realtime.Mount }
+type Mount struct {
+	m   *realtime.Mount
+	srv *Server
+}
 
 // Channel leads the topics that match pattern to channels of this path alone,
 // before those of Server.Channel. See Server.Channel.
 func (m *Mount) Channel(pattern string, newChannel func() Channel) {
-	m.m.Channel(newRoute(pattern, newChannel))
+	m.m.Channel(m.srv.newRoute(pattern, newChannel))
 }
 
 // Socket serves clients at path + "/websocket" and path + "/longpoll". The path
@@ -131,13 +134,13 @@ func (s *Server) Socket(path string, o SocketOptions) *Mount {
 		panic(fmt.Sprintf("trunkline: %v", err))
 	}
 	m.Register(s.mux)
-	return &Mount{m}
+	return &Mount{m: m, srv: s}
 }
 
-func newRoute(pattern string, newChannel func() Channel) realtime.Route {
+func (s *Server) newRoute(pattern string, newChannel func() Channel) realtime.Route {
 	p, err := realtime.ParsePattern(pattern)
 	if err != nil {
 		panic(fmt.Sprintf("trunkline: %v", err))
 	}
-	return realtime.Route{Pattern: p, New: func() realtime.Handler { return &handler{channel: newChannel()} }}
+	return realtime.Route{Pattern: p, New: func() realtime.Handler { return &handler{srv: s, channel: newChannel()} }}
 }

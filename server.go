@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/trunkline/trunkline/internal/history"
 	"github.com/trunkline/trunkline/internal/pubsub"
 	"github.com/trunkline/trunkline/internal/realtime"
 	"github.com/trunkline/trunkline/internal/sock"
@@ -30,6 +32,10 @@ type Server struct {
 	gatherer prometheus.Gatherer
 	mux      *http.ServeMux
 	routes   []realtime.Route
+
+	durables   []durable
+	registerer prometheus.Registerer
+	history    atomic.Pointer[history.History] // set by Run
 }
 
 // New checks the configuration and returns a server that has not opened a
@@ -45,11 +51,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("configuration: SecretKeyBase (SECRET_KEY_BASE): %w", err)
 	}
 	s := &Server{cfg: cfg, signer: signer, mux: http.NewServeMux()}
-	registerer := cfg.Registerer
-	if registerer == nil {
+	if s.registerer = cfg.Registerer; s.registerer == nil {
 		registry := prometheus.NewRegistry()
-		registerer, s.gatherer = registry, registry
-	} else if g, ok := registerer.(prometheus.Gatherer); ok {
+		s.registerer, s.gatherer = registry, registry
+	} else if g, ok := s.registerer.(prometheus.Gatherer); ok {
 		s.gatherer = g
 	}
 	if s.bus, err = pubsub.New(pubsub.Config{
@@ -58,7 +63,7 @@ func New(cfg Config) (*Server, error) {
 		Node:         cfg.Node,
 		StartTimeout: cfg.StartTimeout,
 		Logger:       cfg.Logger,
-		Registerer:   registerer,
+		Registerer:   s.registerer,
 	}); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -71,11 +76,22 @@ func New(cfg Config) (*Server, error) {
 		DrainTimeout: cfg.DrainTimeout,
 		Sock:         sock.Config{QueueBytes: cfg.QueueBytes, StallTimeout: cfg.StallTimeout},
 		Bus:          node{s.bus},
+		History:      stored{s},
 		Signer:       signer,
 		Logger:       cfg.Logger,
-		Registerer:   registerer,
+		Registerer:   s.registerer,
 	})
 	s.bus.Handle(realtime.KindBroadcast, func(m pubsub.Message) { s.engine.HandleBus(m.Topic, m.Body) })
+	s.bus.Handle(history.KindHistory, func(m pubsub.Message) {
+		if h := s.history.Load(); h != nil {
+			h.HandleBus(m.Topic, m.Body)
+		}
+	})
+	s.bus.OnLoss(func(pubsub.Loss) {
+		if h := s.history.Load(); h != nil {
+			h.Lost()
+		}
+	})
 	s.bus.Handle(realtime.KindLongPoll, func(m pubsub.Message) { s.engine.HandleLongPollBus(m.Node, m.Topic, m.Body) })
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
@@ -109,7 +125,7 @@ func newPool(cfg Config) (*pgxpool.Pool, error) {
 // declared match counts. Call it before the server serves; a bad pattern is a
 // panic.
 func (s *Server) Channel(pattern string, newChannel func() Channel) {
-	s.routes = append(s.routes, newRoute(pattern, newChannel))
+	s.routes = append(s.routes, s.newRoute(pattern, newChannel))
 }
 
 // ServeHTTP serves the socket paths; everything else is 404.
@@ -130,21 +146,33 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	// The bus outlives ctx: draining channels still broadcast.
-	busCtx, stopBus := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopBus()
+	hist, err := s.newHistory()
+	if err != nil {
+		return err
+	}
+	s.history.Store(hist)
+
+	// Draining channels still publish and broadcast, so the parts end one after
+	// the other: the engine when ctx ends, then the history, the bus last.
 	engineCtx, stopEngine := context.WithCancel(ctx)
+	historyCtx, stopHistory := context.WithCancel(context.WithoutCancel(ctx))
+	busCtx, stopBus := context.WithCancel(context.WithoutCancel(ctx))
 	var g errgroup.Group
+	g.Go(func() error {
+		defer stopHistory()
+		return s.engine.Run(engineCtx)
+	})
+	g.Go(func() error {
+		defer stopEngine()
+		defer stopBus()
+		return hist.Run(historyCtx)
+	})
 	g.Go(func() error {
 		defer stopEngine()
 		if err := s.bus.Run(busCtx); err != nil {
 			return fmt.Errorf("bus: %w", err)
 		}
 		return nil
-	})
-	g.Go(func() error {
-		defer stopBus()
-		return s.engine.Run(engineCtx)
 	})
 	return g.Wait()
 }

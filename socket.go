@@ -9,7 +9,10 @@ import (
 // Socket is what a Channel sees of its connection and its topic. Its methods
 // may be called from any goroutine, but for Ref. It stays valid after the
 // channel has ended; calls then return ErrNotJoined.
-type Socket struct{ channel *realtime.Channel }
+type Socket struct {
+	channel *realtime.Channel
+	handler *handler
+}
 
 // Topic is the topic that was joined.
 func (s *Socket) Topic() string { return s.channel.Topic() }

@@ -1,0 +1,147 @@
+package trunkline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/trunkline/trunkline/internal/history"
+	"github.com/trunkline/trunkline/internal/realtime"
+)
+
+// HistoryOptions of durable topics. Zero values take the defaults.
+type HistoryOptions struct {
+	// IDKey is the key under which a delivered payload holds its id. Default
+	// "id". A payload that is published with that key is refused.
+	IDKey string
+	// MaxAge and MaxCount are how long, and how many, messages of a topic are
+	// kept. Zero keeps all.
+	MaxAge   time.Duration
+	MaxCount int64
+	// Last is how many of the newest messages a join gets that names neither
+	// last_seen_id nor last. Default 0.
+	Last int
+	// PageSize is the most messages in a join's reply and in a reply to
+	// "history". Default 100; at most 1000.
+	PageSize int
+	// Reader names the user for the event "seen" and for unread counts; ""
+	// refuses it. Default: Socket.ID.
+	Reader func(*Socket) string
+}
+
+// Errors of Publish, UpdateMessage and DeleteMessage.
+var (
+	// ErrNotDurable: no pattern of Server.Durable matches the topic.
+	ErrNotDurable = history.ErrNotDurable
+	// ErrUnknownOutcome: the database did not tell whether the message was
+	// stored. A repeat with the same idempotency key is safe.
+	ErrUnknownOutcome = history.ErrUnknownOutcome
+	// ErrMessageNotFound: there is no such message to change, or it was deleted.
+	ErrMessageNotFound = history.ErrNotFound
+)
+
+// durable is a pattern of Server.Durable.
+type durable struct {
+	pattern realtime.Pattern
+	text    string
+	options HistoryOptions
+}
+
+// Durable makes the topics that match pattern durable: what is published on
+// them is stored, numbered from 1 without gaps, and delivered to every
+// subscriber once and in order, also to those that were away when they join
+// with last_seen_id; docs/protocol.md has the contract. The first declared
+// match counts. Call it before Run. A bad pattern is a panic.
+func (s *Server) Durable(pattern string, o HistoryOptions) {
+	p, err := realtime.ParsePattern(pattern)
+	if err != nil {
+		panic(fmt.Sprintf("trunkline: %v", err))
+	}
+	if o.IDKey == "" {
+		o.IDKey = "id"
+	}
+	if o.PageSize == 0 {
+		o.PageSize = 100
+	}
+	if o.Reader == nil {
+		o.Reader = (*Socket).ID
+	}
+	s.durables = append(s.durables, durable{pattern: p, text: pattern, options: o})
+}
+
+// durableTopic returns the options of a durable topic, nil for another.
+func (s *Server) durableTopic(topic string) *HistoryOptions {
+	for i := range s.durables {
+		if s.durables[i].pattern.Match(topic) {
+			return &s.durables[i].options
+		}
+	}
+	return nil
+}
+
+// newHistory makes the history of the declared patterns.
+func (s *Server) newHistory() (*history.History, error) {
+	var patterns []history.Pattern
+	for _, d := range s.durables {
+		o := d.options
+		patterns = append(patterns, history.Pattern{
+			Pattern: d.text, IDKey: o.IDKey, MaxAge: o.MaxAge, MaxCount: o.MaxCount, Last: o.Last, PageSize: o.PageSize,
+		})
+	}
+	return history.New(history.Config{
+		Pool:      s.pool,
+		DirectURL: s.cfg.DatabaseDirectURL,
+		Schema:    s.cfg.Schema,
+		Bus:       s.bus,
+		Patterns:  patterns,
+		Prepare:   s.prepare,
+		Deliver:   func(_ string, m *history.Message) { s.engine.Deliver(m.Shared.(*realtime.Broadcast)) },
+		Reset:     s.engine.Reset,
+		Broadcast: func(topic, event string, payload []byte) {
+			if err := s.engine.Broadcast(topic, event, realtime.Payload{Data: payload}); err != nil {
+				s.cfg.Logger.Warn("broadcast of an SQL transaction not sent", "topic", topic, "error", err)
+			}
+		},
+		Logger:     s.cfg.Logger,
+		Registerer: s.registerer,
+	})
+}
+
+// prepare makes the broadcast of a stored message, once, so that its frames are
+// shared by all who get it, live or later. A deleted message is delivered as
+// its id and the fact.
+func (s *Server) prepare(topic string, m *history.Message) any {
+	payload := m.Payload
+	if m.Deleted {
+		payload = fmt.Appendf(nil, `{%q:%d,"deleted":true}`, s.idKey(topic), m.ID)
+	}
+	return &realtime.Broadcast{Topic: topic, Event: m.Event, Payload: realtime.Payload{Data: payload}, ID: m.ID}
+}
+
+func (s *Server) idKey(topic string) string {
+	if o := s.durableTopic(topic); o != nil {
+		return o.IDKey
+	}
+	return "id"
+}
+
+// stored is the history as the engine meets it.
+type stored struct{ s *Server }
+
+// catchUpPage is how many messages a follower that is behind reads at a time.
+const catchUpPage = 256
+
+// After returns what is stored, as it goes to clients.
+func (h stored) After(ctx context.Context, topic string, after int64) ([]*realtime.Broadcast, error) {
+	page, err := h.s.history.Load().After(ctx, topic, after, catchUpPage)
+	if err != nil {
+		return nil, err
+	}
+	broadcasts := make([]*realtime.Broadcast, len(page.Messages))
+	for i, m := range page.Messages {
+		broadcasts[i] = m.Shared.(*realtime.Broadcast)
+	}
+	return broadcasts, nil
+}
+
+func (h stored) AtHead(topic string, f func(int64)) { h.s.history.Load().AtHead(topic, f) }

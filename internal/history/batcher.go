@@ -50,7 +50,7 @@ func (b *batcher) run(ctx context.Context) {
 			p.answer(0, ErrClosed)
 		}
 	}()
-	pause := batchPause
+	wait := batchPause
 	for {
 		if n, _ := b.queue.load(); n == 0 {
 			select {
@@ -65,13 +65,13 @@ func (b *batcher) run(ctx context.Context) {
 			return
 		}
 		if b.storeNext(ctx) {
-			pause = batchPause
+			wait = batchPause
 			continue
 		}
-		if !sleep(ctx, pause) {
+		if !pause(ctx, wait) {
 			return
 		}
-		pause = min(2*pause, batchPauseMax)
+		wait = min(2*wait, batchPauseMax)
 	}
 }
 
@@ -257,7 +257,8 @@ func (b *batcher) failed(ctx context.Context, db database, generation int64, bat
 // refused handles an error of Postgres, with which nothing was stored.
 func (b *batcher) refused(ctx context.Context, db database, generation int64, batch []*pending, refused *pgconn.PgError, err error) (ok bool) {
 	switch class := refused.Code[:min(2, len(refused.Code))]; {
-	case refused.Code == "40001", refused.Code == "40P01": // serialization failure, deadlock
+	case refused.Code == "40001", refused.Code == "40P01", // serialization failure, deadlock
+		refused.Code == "23514" && refused.ConstraintName == "": // a partition was made meanwhile
 		b.queue.carry(batch, false)
 		return true
 	case class != "22" && class != "23" && class != "54": // not the messages' fault

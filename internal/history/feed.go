@@ -136,6 +136,7 @@ func (f *feed) receive(n news) {
 		f.mu.Lock()
 		f.ref.id = n.topicID
 		f.mu.Unlock()
+		f.feeds.find(f.topic) // for its epoch
 	case certain && ref.id != n.topicID:
 		f.feeds.sweep(0) // the topic was made anew, or a message is very late
 		return

@@ -95,7 +95,7 @@ func (r *reader) run(ctx context.Context) {
 			return
 		case <-r.wake:
 		}
-		if !r.tickIsOver() && !sleep(ctx, tick) {
+		if !r.tickIsOver() && !pause(ctx, tick) {
 			return
 		}
 		select {
@@ -270,16 +270,4 @@ func isDisconnect(err error) bool {
 // what became of the statement.
 func isFatal(e *pgconn.PgError) bool {
 	return e.SeverityUnlocalized != "ERROR"
-}
-
-// sleep waits; false when ctx ended meanwhile.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

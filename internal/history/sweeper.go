@@ -64,7 +64,7 @@ func (s *sweeper) owe() {
 // run sweeps until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
 	failing := false
-	for s.pause(ctx) {
+	for s.waitUntilDue(ctx) {
 		s.mu.Lock()
 		s.due = time.Time{}
 		s.mu.Unlock()
@@ -81,14 +81,14 @@ func (s *sweeper) run(ctx context.Context) {
 			s.payOwed()
 		}
 		failing = err != nil
-		if !sleep(ctx, sweepPause) {
+		if !pause(ctx, sweepPause) {
 			return
 		}
 	}
 }
 
-// pause waits until a sweep is due; false when ctx ended.
-func (s *sweeper) pause(ctx context.Context) bool {
+// waitUntilDue waits until a sweep is due; false when ctx ended.
+func (s *sweeper) waitUntilDue(ctx context.Context) bool {
 	regular := time.Now().Add(s.interval*4/5 + rand.N(s.interval*2/5+1))
 	for {
 		s.mu.Lock()

@@ -86,7 +86,7 @@ func catchUp(ctx context.Context, h *history.History, topic string, o *HistoryOp
 	if err != nil {
 		return c, err
 	}
-	if last > page.Head || (p.Epoch != "" && p.Epoch != page.Epoch) {
+	if last > page.Head || (p.Epoch != "" && !history.SameEpoch(p.Epoch, page.Epoch)) {
 		c, err = newest(ctx, h, topic, o.PageSize)
 		c.Reset = true
 		return c, err

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trunkline/trunkline/internal/history"
+	"github.com/trunkline/trunkline/internal/realtime"
 )
 
 // errStarting is returned before Run has joined the cluster.
@@ -47,6 +49,35 @@ func (s *Server) PublishTx(ctx context.Context, tx pgx.Tx, topic, event string, 
 		return 0, h.PublishTx(ctx, tx, topic, event, data, nextKey(ctx))
 	})
 	return err
+}
+
+// StoredMessage is a message of a durable topic as it stands now.
+type StoredMessage struct {
+	ID         int64
+	Event      string
+	Payload    Payload // with the id, as subscribers got it; {} when deleted
+	Deleted    bool
+	InsertedAt time.Time
+}
+
+// Messages returns up to limit stored messages with ids above after, ascending,
+// and whether there are more.
+func (s *Server) Messages(ctx context.Context, topic string, after int64, limit int) (messages []StoredMessage, more bool, err error) {
+	h := s.history.Load()
+	if h == nil {
+		return nil, false, errStarting
+	}
+	page, err := h.After(ctx, topic, after, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, m := range page.Messages {
+		messages = append(messages, StoredMessage{
+			ID: m.ID, Event: m.Event, Payload: Payload{realtime.Payload{Data: m.Payload}},
+			Deleted: m.Deleted, InsertedAt: m.InsertedAt,
+		})
+	}
+	return messages, page.More, nil
 }
 
 // Unread counts, for each topic, the messages that are newer than what user has

@@ -45,7 +45,11 @@ func Register(srv *trunkline.Server, o Options) http.Handler {
 			return connect(ctx, r, o.Verify)
 		},
 	})
-	socket.Channel("room:*", func() trunkline.Channel { return &room{allow: o.AllowTopic} })
+	srv.Durable("room:*", trunkline.HistoryOptions{
+		Last:   50,
+		Reader: func(s *trunkline.Socket) string { return userOf(s).id },
+	})
+	socket.Channel("room:*", func() trunkline.Channel { return &room{srv: srv, allow: o.AllowTopic} })
 	socket.Channel("notifications:*", func() trunkline.Channel { return &notifications{} })
 
 	if !o.Demo {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/trunkline/trunkline"
@@ -35,6 +34,7 @@ func fieldError(field, message string) fieldErrors {
 
 // room is one user's membership of a room.
 type room struct {
+	srv   *trunkline.Server
 	allow func(userID, topic string) bool
 	user  user
 }
@@ -64,37 +64,20 @@ func (r *room) Join(_ context.Context, s *trunkline.Socket, params trunkline.Pay
 
 // HandleIn answers an unknown event with an error. In Phoenix it crashes the
 // channel, unless the application has such a clause.
-func (r *room) HandleIn(_ context.Context, s *trunkline.Socket, event string, p trunkline.Payload) (trunkline.Reply, error) {
+func (r *room) HandleIn(ctx context.Context, s *trunkline.Socket, event string, p trunkline.Payload) (trunkline.Reply, error) {
 	switch event {
 	case "new_msg":
-		return r.newMsg(s, p)
+		return r.newMsg(ctx, s, p), nil
+	case "edit_msg":
+		return r.editMsg(ctx, s, p), nil
+	case "delete_msg":
+		return r.deleteMsg(ctx, s, p), nil
 	case "typing":
 		return trunkline.NoReply, s.BroadcastFrom("typing", map[string]string{"user_id": r.user.id})
 	case "ping":
 		return trunkline.OK(p), nil
 	}
 	return trunkline.Fail(reason{"unknown event"}), nil
-}
-
-// message is what every member of the room gets.
-type message struct {
-	Body   string    `json:"body"`
-	UserID string    `json:"user_id"`
-	At     time.Time `json:"at"`
-}
-
-func (r *room) newMsg(s *trunkline.Socket, p trunkline.Payload) (trunkline.Reply, error) {
-	var in struct {
-		Body string `json:"body"`
-	}
-	if p.Decode(&in) != nil {
-		return trunkline.Fail(fieldError("body", "is invalid")), nil
-	}
-	if problem := bodyProblem(in.Body); problem != "" {
-		return trunkline.Fail(fieldError("body", problem)), nil
-	}
-	err := s.Broadcast("new_msg", message{Body: in.Body, UserID: r.user.id, At: time.Now().UTC().Truncate(time.Millisecond)})
-	return trunkline.OK(nil), err
 }
 
 // bodyProblem words refusals as Ecto does; "" is none.

@@ -20,13 +20,8 @@ type topicRef struct {
 	generation int64
 }
 
-// epochString is what clients compare; "" as long as nothing was published.
-func (r topicRef) epochString() string {
-	if r.epoch == "" {
-		return ""
-	}
-	return epochString(r.epoch, r.generation)
-}
+// epochString is what clients compare.
+func (r topicRef) epochString() string { return epochString(r.epoch, r.generation) }
 
 func (t *topics) get(name string, generation int64) (topicRef, bool) {
 	t.mu.Lock()

@@ -25,7 +25,7 @@ type Config struct {
 	// SkipMigrations leaves the schema to `migrate up`: Run then migrates
 	// nothing.
 	SkipMigrations bool
-	// PoolSize is how many pooled connections the node may open. Default 4. Up
+	// PoolSize is how many pooled connections the node may open. Default 8. Up
 	// to three more are direct: the bus's listener, notifier and fetcher.
 	PoolSize int
 	// StartTimeout is how long Run waits for Postgres at its start. Default 30 s.
@@ -68,7 +68,7 @@ func (c Config) withDefaults() Config {
 		c.Schema = "trunkline"
 	}
 	if c.PoolSize == 0 {
-		c.PoolSize = 4
+		c.PoolSize = 8
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = 30 * time.Second

@@ -425,3 +425,27 @@ func TestTheEpochOfAnEmptyTopicStaysGood(t *testing.T) {
 		t.Errorf("rejoin with the epoch of before the first message: %v", joined)
 	}
 }
+
+func TestPublishingFromAnotherProcess(t *testing.T) {
+	t.Parallel()
+	_, url, database := durableServer(t, trunkline.HistoryOptions{})
+	c := dialClient(t, url, "a")
+	c.join(`{}`)
+	p, err := trunkline.Dial(t.Context(), trunkline.Config{DatabaseURL: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for range 2 {
+		if err := p.Publish(trunkline.WithKey(t.Context(), "k"), "room:1", "m", object{"n": 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Publish(t.Context(), "room:1", "m", object{"n": 2}); err != nil {
+		t.Fatal(err)
+	}
+	for id := 1; id <= 2; id++ {
+		_, _, payload := c.read()
+		want(t, "published", payload, fmt.Sprintf(`{"id":%d,"n":%d}`, id, id))
+	}
+}

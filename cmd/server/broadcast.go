@@ -18,12 +18,32 @@ type broadcastCommand struct {
 
 // Run broadcasts from outside any channel.
 func (c *broadcastCommand) Run(ctx context.Context) error {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(c.Payload), &object); err != nil || object == nil {
-		return fmt.Errorf("payload is not a JSON object: %s", c.Payload)
+	if err := checkObject(c.Payload); err != nil {
+		return err
 	}
 	return c.publish(ctx, func(ctx context.Context, p *trunkline.Publisher) error {
 		return p.Broadcast(ctx, c.Topic, c.Event, json.RawMessage(c.Payload))
+	})
+}
+
+type publishCommand struct {
+	databaseSettings
+	Topic   string `arg:"" help:"Durable topic, such as room:lobby."`
+	Event   string `arg:"" help:"Event, such as new_msg."`
+	Payload string `arg:"" help:"Payload, a JSON object without the topic's id key."`
+	Key     string `help:"Idempotency key: a repeat within 24 hours publishes nothing."`
+}
+
+// Run stores a message.
+func (c *publishCommand) Run(ctx context.Context) error {
+	if err := checkObject(c.Payload); err != nil {
+		return err
+	}
+	return c.publish(ctx, func(ctx context.Context, p *trunkline.Publisher) error {
+		if c.Key != "" {
+			ctx = trunkline.WithKey(ctx, c.Key)
+		}
+		return p.Publish(ctx, c.Topic, c.Event, json.RawMessage(c.Payload))
 	})
 }
 
@@ -35,6 +55,14 @@ type disconnectCommand struct {
 // Run disconnects on all nodes.
 func (c *disconnectCommand) Run(ctx context.Context) error {
 	return c.publish(ctx, func(ctx context.Context, p *trunkline.Publisher) error { return p.Disconnect(ctx, c.ID) })
+}
+
+func checkObject(payload string) error {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(payload), &object); err != nil || object == nil {
+		return fmt.Errorf("payload is not a JSON object: %s", payload)
+	}
+	return nil
 }
 
 // publish runs f with a publisher and waits until Postgres has it all.

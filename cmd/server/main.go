@@ -21,6 +21,7 @@ type program struct {
 	Migrate     migrateCommand     `cmd:"" help:"Create, update or undo the database schema."`
 	Token       tokenCommand       `cmd:"" help:"Sign or verify Phoenix tokens."`
 	Broadcast   broadcastCommand   `cmd:"" help:"Broadcast an event to all subscribers of a topic."`
+	Publish     publishCommand     `cmd:"" help:"Store a message on a durable topic and deliver it."`
 	Disconnect  disconnectCommand  `cmd:"" help:"Close all connections with a socket id."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the local server is ready (for containers without curl)."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

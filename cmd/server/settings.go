@@ -60,7 +60,7 @@ func (d databaseSettings) directURL() (string, error) {
 // serverSettings are those of serve and dev.
 type serverSettings struct {
 	databaseSettings
-	PoolSize       int  `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"4" help:"Pooled connections of this node; up to three direct ones come on top."`
+	PoolSize       int  `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"8" help:"Pooled connections of this node; up to three direct ones come on top."`
 	SkipMigrations bool `env:"SKIP_MIGRATIONS" help:"Do not migrate at the start."`
 
 	Port          int           `env:"PORT" default:"4000" help:"Port to serve HTTP on."`

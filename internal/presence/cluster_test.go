@@ -1,0 +1,375 @@
+package presence
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestClusterConverges drives three to five replicas through random changes,
+// partitions, kills, starts, leaves and lost, doubled and reordered messages,
+// heals everything, and wants that all list the same soon: what the living own.
+// For 10,000 runs:
+//
+//	go test ./internal/presence -run TestClusterConverges -rapid.checks=10000
+func TestClusterConverges(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := newCluster(t, rapid.IntRange(3, 5).Draw(t, "replicas"))
+		t.Repeat(map[string]func(*rapid.T){
+			"":          c.check,
+			"change":    c.change,
+			"tick":      func(t *rapid.T) { c.draw(t).tick(c) },
+			"tick all":  func(*rapid.T) { c.tickAll() },
+			"deliver":   c.deliver,
+			"drop":      c.drop,
+			"double":    c.double,
+			"partition": c.partition,
+			"heal":      c.heal,
+			"silence":   func(t *rapid.T) { c.now = c.now.Add(rapid.SampledFrom(silences).Draw(t, "for")) },
+			"kill":      c.kill,
+			"leave":     c.leave,
+			"start":     c.start,
+		})
+		c.healAll(t)
+	})
+}
+
+const (
+	period   = time.Second
+	downs    = 5 * period
+	permdown = 40 * period
+)
+
+var silences = []time.Duration{period, downs + period, permdown + period}
+
+// cluster is replicas and the messages between them.
+type cluster struct {
+	t       *rapid.T
+	now     time.Time
+	nodes   []*node
+	vsn     uint64
+	apart   map[[2]int]bool
+	network []message
+}
+
+// node does what a tracker does, with the parts of this package.
+type node struct {
+	i        int
+	alive    bool
+	state    *State
+	gens     *Generations
+	replicas *Replicas
+	heard    ClockSet
+	visible  map[Tag]*Entry // by joins and leaves alone
+}
+
+// message is what travels, encoded.
+type message struct {
+	from, to int
+	sender   Replica
+	kind     string
+	clock    []byte
+	delta    []byte
+}
+
+func newCluster(t *rapid.T, n int) *cluster {
+	c := &cluster{t: t, now: time.Unix(1000, 0), apart: make(map[[2]int]bool)}
+	for i := range n {
+		c.nodes = append(c.nodes, &node{i: i})
+		c.boot(c.nodes[i])
+	}
+	if rapid.Bool().Draw(t, "acquainted") {
+		c.tickAll()
+		c.deliverAll()
+	}
+	return c
+}
+
+// boot starts a node with a new version.
+func (c *cluster) boot(n *node) {
+	c.vsn++
+	r := Replica{fmt.Sprint("node", n.i), c.vsn}
+	*n = node{
+		i: n.i, alive: true, state: NewState(r), gens: NewGenerations(3, 10, 30),
+		replicas: NewReplicas(downs, permdown), visible: make(map[Tag]*Entry),
+	}
+}
+
+func (c *cluster) draw(t *rapid.T) *node {
+	alive := slices.DeleteFunc(slices.Clone(c.nodes), func(n *node) bool { return !n.alive })
+	if len(alive) == 0 {
+		t.Skip("nobody lives")
+	}
+	return pick(t, "node", alive)
+}
+
+// String names the node and its version.
+func (n *node) String() string { return n.state.replica.String() }
+
+func (c *cluster) change(t *rapid.T) {
+	n := c.draw(t)
+	before := tags(n.state.OnlineList())
+	drawOp(t, n.state)
+	after := tags(n.state.OnlineList())
+	maps.Copy(n.visible, after)
+	for tag := range before {
+		if after[tag] == nil {
+			delete(n.visible, tag)
+		}
+	}
+}
+
+func (c *cluster) send(m message) {
+	if !c.apart[[2]int{min(m.from, m.to), max(m.from, m.to)}] {
+		c.network = append(c.network, m)
+	}
+}
+
+// tick is a broadcast period: tell the delta and the clock, ask for what is
+// missing, and see who is silent.
+func (n *node) tick(c *cluster) {
+	var delta []byte
+	if n.state.HasDelta() {
+		d := n.state.ResetDelta()
+		n.gens.Push(d)
+		delta = AppendDelta(nil, d)
+	}
+	clock := AppendClock(nil, n.state.Clocks())
+	for to := range c.nodes {
+		if to != n.i {
+			c.send(message{n.i, to, n.state.replica, "heartbeat", clock, delta})
+		}
+	}
+	for _, ask := range n.heard.ToSync(n.state.Clocks()) {
+		var to int
+		if _, err := fmt.Sscanf(ask.Name, "node%d", &to); err != nil {
+			c.t.Fatalf("%v: %v", ask, err)
+		}
+		c.send(message{n.i, to, n.state.replica, "transfer_req", clock, nil})
+	}
+	n.heard = nil
+	n.follow(c, n.replicas.DetectDown(c.now))
+}
+
+// follow gives changes of replicas to the state.
+func (n *node) follow(c *cluster, changes []Change) {
+	for _, change := range changes {
+		switch r := change.Replica; change.Status {
+		case Up:
+			apply(c.t, n.visible, n.state.ReplicaUp(r), nil)
+		case Down:
+			apply(c.t, n.visible, nil, n.state.ReplicaDown(r))
+		case Permdown:
+			apply(c.t, n.visible, nil, n.state.RemoveDownReplicas(r))
+			n.gens.RemoveDownReplicas(r)
+		}
+	}
+}
+
+func (n *node) receive(c *cluster, m message) {
+	if m.kind == "leave" {
+		n.follow(c, n.replicas.Depart(m.sender, c.now))
+		return
+	}
+	changes, ok := n.replicas.PutHeartbeat(m.sender, c.now)
+	if !ok {
+		return
+	}
+	n.follow(c, changes)
+	if len(m.clock) > 0 {
+		clock, err := DecodeClock(m.clock)
+		if err != nil {
+			c.t.Fatalf("%s: %v", m.kind, err)
+		}
+		if m.kind == "transfer_req" {
+			d := n.state.Extract(n.gens, m.sender, clock.Context)
+			c.send(message{n.i, m.from, n.state.replica, "transfer_ack", nil, AppendDelta(nil, d)})
+			return
+		}
+		n.heard = n.heard.Append(clock)
+	}
+	if len(m.delta) > 0 {
+		d, err := DecodeDelta(m.delta)
+		if err != nil {
+			c.t.Fatalf("%s: %v", m.kind, err)
+		}
+		replay(c.t, n.visible, n.state, d)
+		n.gens.Push(d)
+	}
+}
+
+func (c *cluster) tickAll() {
+	c.now = c.now.Add(period)
+	for _, n := range c.nodes {
+		if n.alive {
+			n.tick(c)
+		}
+	}
+}
+
+func (c *cluster) drawMessage(t *rapid.T) int {
+	if len(c.network) == 0 {
+		t.Skip("nothing is under way")
+	}
+	return rapid.IntRange(0, len(c.network)-1).Draw(t, "message")
+}
+
+func (c *cluster) pass(i int) {
+	m := c.network[i]
+	c.network = slices.Delete(c.network, i, i+1)
+	if n := c.nodes[m.to]; n.alive {
+		n.receive(c, m)
+	}
+}
+
+// deliver passes on some messages in any order.
+func (c *cluster) deliver(t *rapid.T) {
+	for range rapid.IntRange(1, 8).Draw(t, "messages") {
+		if len(c.network) > 0 {
+			c.pass(c.drawMessage(t))
+		}
+	}
+}
+
+func (c *cluster) deliverAll() {
+	for len(c.network) > 0 {
+		c.pass(0)
+	}
+}
+
+func (c *cluster) drop(t *rapid.T) {
+	i := c.drawMessage(t)
+	c.network = slices.Delete(c.network, i, i+1)
+}
+
+func (c *cluster) double(t *rapid.T) {
+	c.network = append(c.network, c.network[c.drawMessage(t)])
+}
+
+func (c *cluster) drawPair(t *rapid.T) [2]int {
+	a := rapid.IntRange(0, len(c.nodes)-2).Draw(t, "one")
+	return [2]int{a, rapid.IntRange(a+1, len(c.nodes)-1).Draw(t, "other")}
+}
+
+// partition parts two nodes, or one from all; what is under way there is lost.
+func (c *cluster) partition(t *rapid.T) {
+	pair := c.drawPair(t)
+	alone := rapid.Bool().Draw(t, "one from all")
+	for a := range c.nodes {
+		for b := a + 1; b < len(c.nodes); b++ {
+			if [2]int{a, b} == pair || alone && (a == pair[0] || b == pair[0]) {
+				c.apart[[2]int{a, b}] = true
+			}
+		}
+	}
+	c.network = slices.DeleteFunc(c.network, func(m message) bool {
+		return c.apart[[2]int{min(m.from, m.to), max(m.from, m.to)}]
+	})
+}
+
+func (c *cluster) heal(t *rapid.T) { delete(c.apart, c.drawPair(t)) }
+
+func (c *cluster) kill(t *rapid.T) { c.draw(t).alive = false }
+
+// leave stops a node that tells the others so.
+func (c *cluster) leave(t *rapid.T) {
+	n := c.draw(t)
+	n.alive = false
+	for to := range c.nodes {
+		if to != n.i {
+			c.send(message{from: n.i, to: to, sender: n.state.replica, kind: "leave"})
+		}
+	}
+}
+
+// start starts a node anew, whether it was stopped before or not.
+func (c *cluster) start(t *rapid.T) {
+	c.boot(pick(t, "node", c.nodes))
+}
+
+func (c *cluster) check(t *rapid.T) {
+	for _, n := range c.nodes {
+		if n.alive {
+			checkInvariants(t, n.state)
+			wantReplayed(t, n.visible, n.state)
+		}
+	}
+}
+
+// healAll lets everything through: two periods, in which everybody hears the
+// others' clocks and asks for what is missing, bring the living together. The
+// dead take until they are down, and then until they are forgotten.
+func (c *cluster) healAll(t *rapid.T) {
+	clear(c.apart)
+	c.deliverAll()
+	c.periods(2)
+	c.wantConverged(t, "once healed", false)
+	c.periods(int(downs/period) + 1)
+	c.wantConverged(t, "once the dead are down", true)
+	c.periods(int(permdown/period) + 1)
+	c.wantConverged(t, "once the dead are forgotten", true)
+	c.wantNoTraceOfTheDead(t)
+	c.check(t)
+}
+
+func (c *cluster) periods(n int) {
+	for range n {
+		c.tickAll()
+		c.deliverAll()
+	}
+}
+
+// wantConverged wants that all living replicas list what they all own. Unless
+// theDeadToo, entries and clocks of others are not looked at.
+func (c *cluster) wantConverged(t *rapid.T, when string, theDeadToo bool) {
+	want := make(map[Tag]string)
+	clocks := make(Context)
+	for _, n := range c.nodes {
+		if n.alive {
+			for _, e := range n.state.entriesOf(n.state.replica) {
+				want[e.Tag] = e.Topic + e.Key + string(e.Meta)
+			}
+			clocks[n.state.replica] = n.state.context[n.state.replica]
+		}
+	}
+	for _, n := range c.nodes {
+		if !n.alive {
+			continue
+		}
+		got := make(map[Tag]string)
+		told := n.state.Clocks().Context
+		if !theDeadToo {
+			told = told.Filter(clocks)
+		}
+		for _, e := range n.state.OnlineList() {
+			if _, lives := clocks[e.Tag.Replica]; lives || theDeadToo {
+				got[e.Tag] = e.Topic + e.Key + string(e.Meta)
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("%s, %v lists %v, want %v", when, n, got, want)
+		}
+		if !maps.Equal(told, clocks) {
+			t.Fatalf("%s, %v tells %v, want %v", when, n, told, clocks)
+		}
+	}
+}
+
+func (c *cluster) wantNoTraceOfTheDead(t *rapid.T) {
+	living := 0
+	for _, n := range c.nodes {
+		if n.alive {
+			living++
+		}
+	}
+	for _, n := range c.nodes {
+		if n.alive && (len(n.state.context) != living || len(n.state.clouds)+len(n.state.down) > 0 || len(n.state.values) > living) {
+			t.Fatalf("%v keeps %v, clouds %v, down %v", n, n.state.context, n.state.clouds, n.state.down)
+		}
+	}
+}

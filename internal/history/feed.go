@@ -58,6 +58,7 @@ type feed struct {
 	inbox     []func()
 	inboxSize int
 	queued    bool // it is in the workers' queue
+	retired   bool // another feed may have the topic now
 	followers int
 	used      time.Time
 }
@@ -106,6 +107,10 @@ func (f *feed) takeTurn() (more bool) {
 	defer f.turn.Unlock()
 	for range turnArrivals {
 		f.mu.Lock()
+		if f.retired {
+			f.feeds.inboxBytes.Add(-int64(f.inboxSize))
+			f.inbox, f.inboxSize = nil, 0
+		}
 		if len(f.inbox) == 0 {
 			f.inbox, f.queued = nil, false
 			f.mu.Unlock()
@@ -410,14 +415,9 @@ func (f *feed) swept(topicID, head, last int64) {
 	f.sawHead(head)
 }
 
-// sawHead fetches what is missing up to a head. Notifications of it are lost, or
-// will do no harm.
-func (f *feed) sawHead(head int64) {
-	if head > f.last.Load() {
-		f.known = max(f.known, head)
-		f.urgent = true
-	}
-}
+// sawHead makes what is missing up to a head a hole: the notifications of it are
+// on their way, or lost.
+func (f *feed) sawHead(head int64) { f.known = max(f.known, head) }
 
 func (f *feed) sawOldest(oldest int64) {
 	f.mu.Lock()

@@ -15,12 +15,8 @@ func (f *feed) page(after int64, limit, maxBytes int) (Page, bool) {
 	if f.ref.id == 0 {
 		return page, after == 0
 	}
-	from := after
-	if f.pattern.MaxCount > 0 {
-		from = max(after, page.Head-f.pattern.MaxCount)
-	}
 	var ok bool
-	page.Messages, page.More, ok = f.ring.page(from, limit, maxBytes)
+	page.Messages, page.More, ok = f.ring.page(max(after, page.Oldest-1), limit, maxBytes)
 	return page, ok && after <= f.ring.head
 }
 
@@ -90,13 +86,19 @@ func (f *feed) emptyRing() int {
 	return freed
 }
 
-// retire keeps the feed of a topic that was dropped from counting memory again;
-// it returns the bytes that it freed.
-func (f *feed) retire() int {
+// retire ends the feed unless it is just delivering: it will never deliver
+// again, so that another one of the topic may begin. It returns the bytes that
+// it freed.
+func (f *feed) retire() (freed int, ok bool) {
+	if !f.turn.TryLock() {
+		return 0, false
+	}
+	defer f.turn.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	freed := f.ring.bytes
+	f.retired = true
+	freed = f.ring.bytes
 	f.ring.restart(f.ring.head)
-	f.ring.maxMessages = 0
-	return freed
+	f.ring.maxMessages = 0 // whatever is still read for it
+	return freed, true
 }

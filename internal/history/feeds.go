@@ -81,8 +81,8 @@ func (fs *feeds) follow(topic string, pattern *Pattern) *feed {
 	return f
 }
 
-// unfollow takes a follower away. The feed of the topic that has been idle for
-// longest is dropped when there are too many.
+// unfollow takes a follower away. The feed that has been idle for longest is
+// dropped when there are too many.
 func (fs *feeds) unfollow(f *feed) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -91,17 +91,23 @@ func (fs *feeds) unfollow(f *feed) {
 		return
 	}
 	fs.spot[f] = fs.idle.PushBack(f)
-	for fs.idle.Len() > fs.config.IdleFeeds {
-		fs.dropIdle()
-	}
+	fs.dropIdle(func() bool { return fs.idle.Len() > fs.config.IdleFeeds })
 }
 
-// dropIdle drops the feed that has been idle for longest. fs.mu is held.
-func (fs *feeds) dropIdle() {
-	f := fs.idle.Remove(fs.idle.Front()).(*feed)
-	delete(fs.spot, f)
-	delete(fs.all, f.topic)
-	fs.ringBytes.Add(-int64(f.retire()))
+// dropIdle drops the feeds that have been idle for longest, as long as there are
+// too many. Those that are just delivering are left for the next time. fs.mu is
+// held.
+func (fs *feeds) dropIdle(tooMany func() bool) {
+	for e := fs.idle.Front(); e != nil && tooMany(); {
+		f, next := e.Value.(*feed), e.Next()
+		if freed, ok := f.retire(); ok {
+			fs.idle.Remove(e)
+			delete(fs.spot, f)
+			delete(fs.all, f.topic)
+			fs.ringBytes.Add(-int64(freed))
+		}
+		e = next
+	}
 }
 
 // find asks for the topic's row, and tells the feed.
@@ -129,9 +135,7 @@ func (fs *feeds) grow(bytes int) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	enough := int64(fs.config.RingBytes) * 9 / 10
-	for fs.idle.Len() > 0 && fs.ringBytes.Load() > enough {
-		fs.dropIdle()
-	}
+	fs.dropIdle(func() bool { return fs.ringBytes.Load() > enough })
 	if fs.ringBytes.Load() <= enough {
 		return
 	}

@@ -118,7 +118,7 @@ func (h *History) registerPatterns(ctx context.Context) {
 		if !failing {
 			h.config.Logger.WarnContext(ctx, "history: the patterns cannot be registered; trying again", "err", err)
 		}
-		if !sleep(ctx, retryPause) {
+		if !pause(ctx, retryPause) {
 			return
 		}
 	}
@@ -288,8 +288,7 @@ func (h *History) AtHead(topic string, f func(head int64)) {
 // After returns the messages with ids above after, at most limit (1 to 1,000)
 // and 1 MiB of payloads, but at least one where there is one. It may be ahead of
 // the delivery, and never is behind it. Where Page.Oldest is above after+1,
-// messages between are deleted. Of a topic without messages Page.Oldest is 1,
-// and Page.Epoch may be empty.
+// messages between are deleted. Of a topic without messages Page.Oldest is 1.
 //
 // Page.Oldest may be older than the truth if it is not above after+1.
 func (h *History) After(ctx context.Context, topic string, after int64, limit int) (Page, error) {
@@ -348,7 +347,7 @@ func (h *History) read(ctx context.Context, topic string, fromMemory func(*feed)
 		return Page{}, err
 	}
 	if ref.id == 0 {
-		return Page{Oldest: 1}, nil
+		return Page{Oldest: 1, Epoch: ref.epochString()}, nil
 	}
 	return fromDatabase(ctx, pattern, ref)
 }

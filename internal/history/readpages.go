@@ -205,7 +205,7 @@ func (p rows) exists() bool { return p.oldest > 0 }
 func (r *reader) makePage(topic string, pattern *Pattern, ref topicRef, found rows) Page {
 	if !found.exists() { // any more
 		r.topics.forget(topic)
-		return Page{Oldest: 1}
+		return Page{Oldest: 1, Epoch: topicRef{generation: ref.generation}.epochString()}
 	}
 	page := Page{More: found.more, Head: found.head, Oldest: found.oldest, Epoch: ref.epochString()}
 	page.Messages = make([]*Message, len(found.rows))

@@ -3,8 +3,9 @@
 // them. It is what the channels guides of Phoenix build, and it uses the npm
 // phoenix client as published (static/phoenix.mjs).
 //
-// It imports package trunkline only, as any application would. Everything is
-// ephemeral: who was away has missed it.
+// It imports package trunkline only, as any application would. Messages are
+// durable, who was away gets them; typing, announcements of the command line
+// and notifications are ephemeral.
 //
 // Invariants: a user's id comes from a verified token, never from a payload;
 // what a client sends is checked before it is broadcast; the page runs no

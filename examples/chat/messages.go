@@ -12,7 +12,12 @@ type message struct {
 	Body   string    `json:"body"`
 	UserID string    `json:"user_id"`
 	At     time.Time `json:"at"`
+	// EditedAt is when the author changed it last, absent when never.
+	EditedAt time.Time `json:"edited_at,omitzero"`
 }
+
+// now is precise enough for people.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // newMsg stores a message; its id is the reply.
 func (r *room) newMsg(ctx context.Context, s *trunkline.Socket, p trunkline.Payload) trunkline.Reply {
@@ -25,9 +30,7 @@ func (r *room) newMsg(ctx context.Context, s *trunkline.Socket, p trunkline.Payl
 	if problem := bodyProblem(in.Body); problem != "" {
 		return trunkline.Fail(fieldError("body", problem))
 	}
-	return trunkline.Published(s.Publish(ctx, "new_msg", message{
-		Body: in.Body, UserID: r.user.id, At: time.Now().UTC().Truncate(time.Millisecond),
-	}))
+	return trunkline.Published(s.Publish(ctx, "new_msg", message{Body: in.Body, UserID: r.user.id, At: now()}))
 }
 
 // editMsg replaces the body of a message of the user's own.
@@ -46,7 +49,7 @@ func (r *room) editMsg(ctx context.Context, s *trunkline.Socket, p trunkline.Pay
 	if refusal != nil {
 		return *refusal
 	}
-	old.Body = in.Body
+	old.Body, old.EditedAt = in.Body, now()
 	return trunkline.Published(s.UpdateMessage(ctx, in.ID, old))
 }
 

@@ -28,10 +28,12 @@ const refusedWith = response => error => {
 test("a message is answered ok and reaches everybody, with who and when", async t => {
   const ann = await (await connect(t, first, "ann")).join("room:lobby")
   const bob = await (await connect(t, second, "bob")).join("room:lobby")
-  assert.deepEqual(await ann.push("new_msg", { body: "<b>Hello</b> ✓", user_id: "mallory" }), {})
+  const { id, ...nothing } = await ann.push("new_msg", { body: "<b>Hello</b> ✓", user_id: "mallory" })
+  assert.deepEqual(nothing, {})
+  assert.ok(Number.isInteger(id) && id > 0, id)
   for (const room of [ann, bob]) {
     const { at, ...rest } = await room.inbox("new_msg").next()
-    assert.deepEqual(rest, { body: "<b>Hello</b> ✓", user_id: "ann" })
+    assert.deepEqual(rest, { id, body: "<b>Hello</b> ✓", user_id: "ann" })
     assert.ok(Math.abs(Date.now() - Date.parse(at)) < 60_000, at)
   }
 })
@@ -49,7 +51,8 @@ test("a message that cannot be is answered with field errors", async t => {
   for (const [payload, problem] of bad) {
     await assert.rejects(room.push("new_msg", payload), refusedWith({ errors: { body: [problem] } }))
   }
-  assert.deepEqual(await room.push("new_msg", { body: "ä".repeat(4000) }), {})
+  const { id } = await room.push("new_msg", { body: "ä".repeat(4000) })
+  assert.equal(id, room.reply.last_id + 1, "what was refused took no id")
 })
 
 test("typing reaches the others, ping is echoed, an unknown event is an error", async t => {
@@ -72,7 +75,7 @@ test("rooms other than the lobby are closed, private ones take the password", as
     await assert.rejects(client.join("room:private:7", params), refusedWith({ reason: "bad password" }))
   }
   const room = await client.join("room:private:7", { password: "secret" })
-  assert.deepEqual(await room.push("new_msg", { body: "in" }), {})
+  assert.deepEqual(await room.push("new_msg", { body: "in" }), { id: 1 })
 })
 
 test("notifications are for their user, of the levels that the user wants", async t => {

@@ -23,6 +23,8 @@ const (
 	replyTimeout = 10 * time.Second
 
 	heartbeatTopic = "phoenix"
+
+	receiveBuffer = 16 << 10
 )
 
 var errNoReply = errors.New("no reply in time")
@@ -53,13 +55,7 @@ type pending struct {
 // feels that a client does not read.
 var dialer = &http.Client{Transport: &http.Transport{
 	DisableKeepAlives: true,
-	DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		if err == nil {
-			err = conn.(*net.TCPConn).SetReadBuffer(8 << 10)
-		}
-		return conn, err
-	},
+	DialContext:       (&net.Dialer{Control: limitReceiveBuffer}).DialContext,
 }}
 
 // dial connects. run has to be called then.

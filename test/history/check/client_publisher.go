@@ -39,8 +39,6 @@ type session struct {
 	ended chan struct{}
 }
 
-func (p *clientPublisher) kind() kind { return byClient }
-
 // run publishes until stop ends, then finishes the last message, until ctx ends.
 func (p *clientPublisher) run(ctx, stop context.Context) {
 	defer p.disconnect()

@@ -18,22 +18,22 @@ import (
 type cluster struct {
 	database *database
 	nodes    []*node
-	// application is the link of those who publish by SQL.
-	application *link
-	token       string // of the user that all clients are
-	logs        string
+	program  string // the built server
+	// application is the link of those who publish by SQL or by command.
+	application    *link
+	applicationURL string
+	token          string // of the user that all clients are
 }
 
 // startCluster returns when all nodes are ready. What it has started by an
 // error's time, stop ends.
 func startCluster(ctx context.Context, s settings, out io.Writer) (*cluster, error) {
-	c := &cluster{logs: s.logs}
-	program := filepath.Join(s.logs, "server")
-	if err := build(ctx, program, s.race); err != nil {
+	c := &cluster{program: filepath.Join(s.logs, "server")}
+	if err := build(ctx, c.program, s.race); err != nil {
 		return c, err
 	}
 	var err error
-	if c.token, err = signToken(ctx, program, "checker"); err != nil {
+	if c.token, err = signToken(ctx, c.program, "checker"); err != nil {
 		return c, err
 	}
 	if c.database, err = startDatabase(ctx, out); err != nil {
@@ -46,13 +46,14 @@ func startCluster(ctx context.Context, s settings, out io.Writer) (*cluster, err
 	if err != nil {
 		return c, err
 	}
+	c.applicationURL = c.application.url(name)
 	var starting errgroup.Group
 	for number := range s.nodes {
 		link, err := c.newLink()
 		if err != nil {
 			return c, errors.Join(err, starting.Wait())
 		}
-		n := &node{name: fmt.Sprintf("node-%d", number+1), program: program, database: link.url(name), link: link}
+		n := &node{name: fmt.Sprintf("node-%d", number+1), program: c.program, database: link.url(name), link: link}
 		n.log = filepath.Join(s.logs, n.name+".log")
 		c.nodes = append(c.nodes, n)
 		starting.Go(func() error { return n.start(ctx) })
@@ -123,7 +124,7 @@ func (c *cluster) remove() error {
 	if c.database != nil {
 		errs = append(errs, c.database.remove())
 	}
-	if err := os.Remove(filepath.Join(c.logs, "server")); !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(c.program); !errors.Is(err, os.ErrNotExist) {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

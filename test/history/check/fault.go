@@ -91,7 +91,7 @@ func (s *saboteur) cutListeners(ctx context.Context) (string, error) {
 }
 
 func (s *saboteur) restartPostgres(ctx context.Context, mode devdb.StopMode) (string, error) {
-	began, down := time.Now(), between(500*time.Millisecond, 3*time.Second)
+	began, down := time.Now(), between(500*time.Millisecond, 6*time.Second)
 	if err := s.cluster.database.StopServer(ctx, mode); err != nil {
 		return "", err
 	}
@@ -102,10 +102,10 @@ func (s *saboteur) restartPostgres(ctx context.Context, mode devdb.StopMode) (st
 	return fmt.Sprintf("down for %v", time.Since(began).Round(time.Millisecond)), nil
 }
 
-// blackHole cuts a node, or those who publish by SQL, off from Postgres without
+// blackHole cuts a node, or those who publish by SQL or command, off from Postgres without
 // closing anything.
 func (s *saboteur) blackHole(ctx context.Context) (string, error) {
-	victim, name := s.cluster.application, "the SQL publishers"
+	victim, name := s.cluster.application, "the publishers by SQL and by command"
 	if number := rand.IntN(len(s.cluster.nodes) + 1); number < len(s.cluster.nodes) {
 		n := s.cluster.nodes[number]
 		victim, name = n.link, n.name

@@ -12,8 +12,9 @@ import (
 type kind string
 
 const (
-	byClient kind = "clients"
-	bySQL    kind = "SQL transactions"
+	byClient  kind = "clients"
+	bySQL     kind = "SQL transactions"
+	byCommand kind = "the command line"
 )
 
 // recorder collects what publishers were told.

@@ -18,7 +18,6 @@ const quiet = 2 * time.Second
 // A publisher publishes until stop ends, then finishes what it has begun, until
 // ctx ends.
 type publisher interface {
-	kind() kind
 	run(ctx, stop context.Context)
 }
 
@@ -56,32 +55,42 @@ func runCheck(ctx context.Context, s settings, out io.Writer) (found []verify.Vi
 // prepare makes publishers and subscribers, but starts nothing.
 func (k *check) prepare() {
 	topics := k.topicNames()
-	name, every := k.cluster.application, time.Duration(k.settings.publishers)*time.Second/time.Duration(k.rate)
-	database, _ := k.cluster.database.name()
 	for number := range k.settings.publishers {
-		if number%5 < 2 {
-			k.publishers = append(k.publishers, &sqlPublisher{
-				name: fmt.Sprintf("sql%d", number), url: name.url(database), topics: topics,
-				every: every, record: k.record, counts: k.counts,
-			})
-			continue
-		}
-		p := &clientPublisher{name: fmt.Sprintf("client%d", number), cluster: k.cluster, every: every, record: k.record, counts: k.counts}
-		for len(p.topics) < min(clientTopics, len(topics)) {
-			if topic := pick(topics); !slices.Contains(p.topics, topic) {
-				p.topics = append(p.topics, topic)
-			}
-		}
-		k.publishers = append(k.publishers, p)
+		k.publishers = append(k.publishers, k.newPublisher(number, topics))
 	}
 	for number, followed := range spread(topics, k.settings.subscribers) {
 		k.subscribers = append(k.subscribers, newSubscriber(number, k.cluster, followed, k.counts))
 	}
 	k.recoveries = &recoveries{
 		cluster: k.cluster, subscribers: k.subscribers, record: k.record,
-		kinds: []kind{byClient, bySQL}, journal: k.journal,
+		kinds: []kind{byClient, bySQL, byCommand}, journal: k.journal,
 	}
 	k.saboteur = &saboteur{cluster: k.cluster, subscribers: k.subscribers, journal: k.journal}
+}
+
+// newPublisher makes one in 25 publish by command, two in 5 by SQL, the others
+// as clients.
+func (k *check) newPublisher(number int, topics []string) publisher {
+	every := time.Duration(k.settings.publishers) * time.Second / time.Duration(k.rate)
+	switch {
+	case number%25 == 0:
+		return &commandPublisher{
+			name: fmt.Sprintf("command%d", number), program: k.cluster.program, url: k.cluster.applicationURL,
+			topics: topics, record: k.record, counts: k.counts,
+		}
+	case number%5 < 2:
+		return &sqlPublisher{
+			name: fmt.Sprintf("sql%d", number), url: k.cluster.applicationURL,
+			topics: topics, every: every, record: k.record, counts: k.counts,
+		}
+	}
+	p := &clientPublisher{name: fmt.Sprintf("client%d", number), cluster: k.cluster, every: every, record: k.record, counts: k.counts}
+	for len(p.topics) < min(clientTopics, len(topics)) {
+		if topic := pick(topics); !slices.Contains(p.topics, topic) {
+			p.topics = append(p.topics, topic)
+		}
+	}
+	return p
 }
 
 // spread gives each subscriber two topics or more, so that each topic has at
@@ -180,6 +189,7 @@ func (k *check) report(ctx context.Context) {
 
 // compare checks the records against each other.
 func (k *check) compare(ctx context.Context) ([]verify.Violation, error) {
+	counted := k.cluster.scrape(ctx)
 	// First: what a node still does while it stops belongs to the run.
 	defects, err := k.cluster.stopNodes()
 	if err != nil {
@@ -199,6 +209,6 @@ func (k *check) compare(ctx context.Context) ([]verify.Violation, error) {
 		found = append(found, verify.Violation{Kind: verify.KindComplaint, Detail: complaint})
 	}
 	found = append(found, verify.CheckWork(k.amounts())...)
-	k.summary(run, found)
+	k.summary(run, counted, found)
 	return found, nil
 }

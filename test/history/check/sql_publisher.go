@@ -51,8 +51,6 @@ const (
 	rollbackToSavepoint // and commit what was before it
 )
 
-func (p *sqlPublisher) kind() kind { return bySQL }
-
 // run makes transactions until stop ends, then finishes the last, until ctx
 // ends.
 func (p *sqlPublisher) run(ctx, stop context.Context) {

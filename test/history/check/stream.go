@@ -19,6 +19,7 @@ type stream struct {
 	mu     sync.Mutex // guards the following
 	last   int64
 	epoch  string
+	born   bool // the topic had messages when epoch came
 	record verify.Stream
 }
 
@@ -68,7 +69,7 @@ func (s *stream) onJoin(response json.RawMessage) {
 	if j.Reset || j.Truncated {
 		s.complain("join with last_seen_id %d answered with reset %v, truncated %v, last_id %d", s.last, j.Reset, j.Truncated, *j.LastID)
 	}
-	if s.epoch != "" && j.Epoch != s.epoch {
+	if s.born && j.Epoch != s.epoch {
 		s.complain("the epoch changed from %q to %q", s.epoch, j.Epoch)
 	}
 	if s.replayEvents && len(j.Messages) > 0 {
@@ -87,7 +88,7 @@ func (s *stream) onJoin(response json.RawMessage) {
 	if *j.LastID != newest {
 		s.complain("the reply to a join with last_seen_id %d has messages to %d and last_id %d, more %v", before, newest, *j.LastID, *j.More)
 	}
-	s.last, s.epoch = *j.LastID, j.Epoch
+	s.last, s.epoch, s.born = *j.LastID, j.Epoch, *j.LastID > 0
 }
 
 // onEvent takes a message that came as an event.

@@ -14,6 +14,7 @@ func (k *check) amounts() []verify.Amount {
 	amounts := []verify.Amount{
 		{What: "messages acknowledged to clients", Got: k.record.amount(byClient, verify.Committed), Least: max(1, due/2)},
 		{What: "messages committed by SQL", Got: k.record.amount(bySQL, verify.Committed), Least: max(1, due/3)},
+		{What: "messages published by command", Got: k.record.amount(byCommand, verify.Committed), Least: max(1, int(k.duration.Seconds())/8)},
 		{What: "transactions rolled back", Got: int(k.counts.rollbacks.Load()), Least: max(1, due/100)},
 		{What: "messages delivered", Got: int(k.counts.delivered.Load()), Least: max(1, due)},
 		// a fault takes longer than planned when what it broke recovers slowly
@@ -29,7 +30,7 @@ func (k *check) amounts() []verify.Amount {
 }
 
 // summary prints the violations, and what was done.
-func (k *check) summary(run verify.Run, found []verify.Violation) {
+func (k *check) summary(run verify.Run, counted map[string]int, found []verify.Violation) {
 	print := k.journal.printf
 	for _, v := range found {
 		print("VIOLATION %s", v)
@@ -44,7 +45,7 @@ func (k *check) summary(run verify.Run, found []verify.Violation) {
 		{"of unknown outcome", verify.Unknown},
 		{"never answered", verify.Unanswered},
 	}
-	for _, kind := range []kind{byClient, bySQL} {
+	for _, kind := range []kind{byClient, bySQL, byCommand} {
 		for _, o := range outcomes {
 			if n := k.record.amount(kind, o.is); n > 0 || o.is == verify.Committed {
 				print("published by %s: %d %s", kind, n, o.name)
@@ -58,6 +59,9 @@ func (k *check) summary(run verify.Run, found []verify.Violation) {
 		k.counts.reconnects.Load(), k.counts.joinErrors.Load(), k.counts.timeouts.Load())
 	for _, f := range k.saboteur.faults() {
 		print("faults: %d × %s", k.saboteur.done[f.name], f.name)
+	}
+	for _, c := range counters {
+		print("servers since their last starts: %d %s", counted[c.name], c.what)
 	}
 	if k.recoveries.worst > 0 {
 		print("worst recovery: %v, from %s", k.recoveries.worst.Round(time.Millisecond), k.recoveries.of)

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package main
-
-import "syscall"
-
-// dieWithParent is what only Linux can do.
-func dieWithParent() *syscall.SysProcAttr { return nil }

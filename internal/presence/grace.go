@@ -24,10 +24,14 @@ type lingering struct {
 // returns what is told of them: the leave of a key's last entries waits, and a
 // join of the key meanwhile is told together with it.
 func (g *grace) filter(joins, leaves []*Entry, s *State, now time.Time) (told, gone []*Entry) {
-	for _, of := range byKey(joins) {
-		kept, replaced := g.rejoin(of)
-		told = append(told, kept...)
-		gone = append(gone, replaced...)
+	told = joins
+	if len(g.topics) > 0 {
+		told = nil
+		for _, of := range byKey(joins) {
+			kept, replaced := g.rejoin(of)
+			told = append(told, kept...)
+			gone = append(gone, replaced...)
+		}
 	}
 	for _, of := range byKey(leaves) {
 		topic, key := of[0].Topic, of[0].Key

@@ -73,15 +73,15 @@ func refOf(meta json.RawMessage) string {
 	return fields.Ref
 }
 
-// refs makes the values of phx_ref.
-type refs struct {
+// refMaker makes the values of phx_ref.
+type refMaker struct {
 	node    string
 	counter atomic.Uint32
 }
 
 // next returns a ref as Phoenix.Presence makes them: base64url of the time in
 // nanoseconds (8 bytes), a hash of node and owner (2) and a counter (2).
-func (r *refs) next(owner Owner) string {
+func (r *refMaker) next(owner Owner) string {
 	h := fnv.New32a()
 	_, _ = h.Write(binary.BigEndian.AppendUint64([]byte(r.node), uint64(owner)))
 	sum := h.Sum32()

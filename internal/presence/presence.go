@@ -47,7 +47,7 @@ func collect(entries []*Entry) Presences {
 func (p Presences) Apply(diff *PresenceDiff) {
 	for key, joined := range diff.Joins {
 		if was, ok := p[key]; ok {
-			joined.Metas = append(without(was.Metas, joined.Metas), joined.Metas...)
+			joined.Metas = append(minusRefs(was.Metas, joined.Metas), joined.Metas...)
 		}
 		p[key] = joined
 	}
@@ -56,7 +56,7 @@ func (p Presences) Apply(diff *PresenceDiff) {
 		if !ok {
 			continue
 		}
-		if was.Metas = without(was.Metas, left.Metas); len(was.Metas) == 0 {
+		if was.Metas = minusRefs(was.Metas, left.Metas); len(was.Metas) == 0 {
 			delete(p, key)
 		} else {
 			p[key] = was
@@ -64,9 +64,9 @@ func (p Presences) Apply(diff *PresenceDiff) {
 	}
 }
 
-// without returns a new slice of the metas whose refs are not among those of
+// minusRefs returns a new slice of the metas whose refs are not among those of
 // the others.
-func without(metas, others []json.RawMessage) []json.RawMessage {
+func minusRefs(metas, others []json.RawMessage) []json.RawMessage {
 	refs := make(map[string]bool, len(others))
 	for _, meta := range others {
 		refs[refOf(meta)] = true

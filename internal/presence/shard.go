@@ -1,0 +1,189 @@
+package presence
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+)
+
+// shard is the part of the tracker that some topics belong to
+// (Phoenix.Tracker.Shard). Its goroutine alone publishes and merges; the lock is
+// for those who track and list.
+type shard struct {
+	tracker *Tracker
+	index   int
+	inbox   *inbox
+	outbox  *outbox
+
+	// Of the goroutine.
+	silent  int // periods without a broadcast
+	periods int // since the last look at the clocks
+	heard   ClockSet
+	asked   map[Replica]time.Time // for a transfer that has not come yet
+
+	mu          sync.Mutex
+	state       *State
+	generations *Generations
+	grace       grace
+	closed      bool
+}
+
+func newShard(t *Tracker, index int) *shard {
+	return &shard{
+		tracker: t, index: index,
+		inbox:       newInbox(),
+		outbox:      newOutbox(t.config.DiffInterval, t.deliver),
+		asked:       make(map[Replica]time.Time),
+		state:       NewState(t.replica),
+		generations: NewGenerations(t.config.MaxDeltaSizes...),
+		grace: grace{
+			period: func(topic string) time.Duration { return t.config.Options(topic).Grace },
+			topics: make(map[string]map[string]lingering),
+		},
+	}
+}
+
+func (s *shard) run(ctx context.Context) {
+	ticker := time.NewTicker(s.tracker.config.BroadcastPeriod)
+	defer ticker.Stop()
+	s.broadcast(msgHello)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.inbox.filled:
+			for _, i := range s.inbox.take() {
+				s.handle(i)
+			}
+		case <-ticker.C:
+			s.period(time.Now())
+		}
+	}
+}
+
+// period is what is done each broadcast period.
+func (s *shard) period(now time.Time) {
+	s.silent++
+	s.broadcast(msgHeartbeat)
+	if s.periods++; s.periods >= s.tracker.config.ClockSamplePeriods {
+		s.periods = 0
+		s.sampleClocks(now)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outbox.add(nil, s.grace.expire(now))
+}
+
+func (s *shard) handle(i item) {
+	switch {
+	case i.lost:
+		clear(s.asked)
+		s.broadcast(msgHello)
+	case i.change.Status != 0:
+		s.follow(i.change)
+	default:
+		s.receive(i)
+	}
+}
+
+// follow does what a replica's new status means for its entries.
+func (s *shard) follow(c Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch c.Status {
+	case Up:
+		s.show(s.state.ReplicaUp(c.Replica), nil)
+		s.speak()
+	case Down:
+		s.show(nil, s.state.ReplicaDown(c.Replica))
+	case Permdown:
+		s.show(nil, s.state.RemoveDownReplicas(c.Replica))
+		s.generations.RemoveDownReplicas(c.Replica)
+		delete(s.asked, c.Replica)
+	}
+}
+
+// speak lets a heartbeat go with the next period: somebody needs the clock.
+func (s *shard) speak() { s.silent = s.tracker.config.MaxSilentPeriods }
+
+// show has the changes of the state told. It is called with the lock held, so
+// that they are told in their order.
+func (s *shard) show(joins, leaves []*Entry) {
+	if len(joins)+len(leaves) > 0 {
+		s.outbox.add(s.grace.filter(joins, leaves, s.state, time.Now()))
+	}
+}
+
+func (s *shard) track(owner Owner, topic, key string, meta json.RawMessage) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	joined, err := s.state.Join(owner, topic, key, meta)
+	if err != nil {
+		return err
+	}
+	s.show([]*Entry{joined}, nil)
+	return nil
+}
+
+func (s *shard) get(owner Owner, topic, key string) (*Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Get(owner, topic, key)
+}
+
+// update is false if the entry is no longer the one that was.
+func (s *shard) update(was *Entry, meta json.RawMessage) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false, ErrClosed
+	}
+	if is, _ := s.state.Get(was.Owner, was.Topic, was.Key); is != was {
+		return false, nil
+	}
+	joined, left, err := s.state.LeaveJoin(was.Owner, was.Topic, was.Key, meta)
+	if err != nil {
+		return false, err
+	}
+	s.show([]*Entry{joined}, []*Entry{left})
+	return true, nil
+}
+
+func (s *shard) untrack(owner Owner, topic, key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left, ok := s.state.Leave(owner, topic, key)
+	if ok {
+		s.show(nil, []*Entry{left})
+	}
+	return ok
+}
+
+func (s *shard) untrackOwner(owner Owner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.show(nil, s.state.LeaveOwner(owner))
+}
+
+// list returns what is shown of the topic, or of one key, sorted.
+func (s *shard) list(topic string, key ...string) []*Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outbox.observe(topic)
+	if len(key) == 0 {
+		return s.grace.with(s.state.GetByTopic(topic), topic)
+	}
+	entries := slices.Concat(s.grace.topics[topic][key[0]].entries, s.state.GetByKey(topic, key[0]))
+	return entries
+}
+
+func (s *shard) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}

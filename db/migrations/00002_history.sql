@@ -121,6 +121,9 @@ end
 $$;
 -- +goose StatementEnd
 
+-- The settings of this and other functions: planning anew for each length of
+-- arrays, or compiling what the planner overestimates, takes longer than all else.
+--
 -- Numbers and stores a batch: the one place where ids are given out. Arrays are
 -- in the order of publishing. keys and refers may be null; in them '' and 0 mean
 -- the same as null.
@@ -131,7 +134,7 @@ $$;
 create function trunkline.append(
     topic_ids bigint[], events text[], payloads text[], keys text[], refers bigint[], wait boolean,
     out statuses smallint[], out ids bigint[], out inserted_at timestamptz)
-language plpgsql as $$
+language plpgsql set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
     held  bigint[]; -- the topics whose counters are ours, ascending
     heads bigint[]; -- theirs
@@ -418,7 +421,7 @@ $$;
 -- +goose StatementBegin
 create function trunkline.drain(after bigint, max_rows integer, max_bytes bigint)
 returns table (outbox_id bigint, topic text, topic_id bigint, ephemeral boolean, status smallint, id bigint, event text, payload text, refers_to bigint, inserted_at timestamptz)
-language plpgsql as $$
+language plpgsql set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
     taken      trunkline.outbox[];
     taken_ids  bigint[];
@@ -463,6 +466,119 @@ begin
     from unnest(taken) as r
     left join unnest(outbox_ids, topic_ids, appended.statuses, appended.ids) as a(outbox_id, topic_id, status, id) on a.outbox_id = r.id
     order by r.id;
+end
+$$;
+-- +goose StatementEnd
+
+-- Pages of many topics, ascending, each of at most max_bytes of payloads but at
+-- least one message. place is the topic's in the arrays. A topic that exists has
+-- one row at least, with id null where it has no message.
+-- +goose StatementBegin
+create function trunkline.read_after(topic_ids bigint[], afters bigint[], limits integer[], max_counts bigint[], max_bytes bigint)
+returns table (place bigint, head bigint, oldest bigint, id bigint, event text, payload text, refers_to bigint, deleted boolean, inserted_at timestamptz)
+language plpgsql stable set jit = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    select r.place, t.head, coalesce(o.id, t.head + 1), m.id, m.event, m.payload, m.refers_to, m.deleted, m.inserted_at
+    from unnest(topic_ids, afters, limits, max_counts) with ordinality as r(topic_id, after, max_rows, max_count, place)
+    join trunkline.topics t on t.id = r.topic_id
+    cross join lateral (select t.head - nullif(r.max_count, 0) as id) as lost
+    left join lateral (
+        select f.id from trunkline.messages f
+        where f.topic_id = t.id and f.id > coalesce(lost.id, 0)
+        order by f.id limit 1
+    ) as o on true
+    left join lateral (
+        select s.* from (
+            select p.*, octet_length(p.payload) as size, sum(octet_length(p.payload)) over (order by p.id rows unbounded preceding) as total
+            from (
+                select x.id, x.event, x.payload, x.refers_to, x.deleted, x.inserted_at from trunkline.messages x
+                where x.topic_id = t.id and x.id > greatest(r.after, lost.id)
+                order by x.id limit r.max_rows
+            ) as p
+        ) as s
+        where s.total <= max_bytes or s.total = s.size
+    ) as m on true
+    order by r.place, m.id;
+end
+$$;
+-- +goose StatementEnd
+
+-- A page of one topic, descending, from before the id given; else as above.
+-- +goose StatementBegin
+create function trunkline.read_before(of_topic bigint, before bigint, max_rows integer, max_count bigint, max_bytes bigint)
+returns table (head bigint, oldest bigint, id bigint, event text, payload text, refers_to bigint, deleted boolean, inserted_at timestamptz)
+language plpgsql stable set jit = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    select t.head, coalesce(o.id, t.head + 1), m.id, m.event, m.payload, m.refers_to, m.deleted, m.inserted_at
+    from trunkline.topics t
+    cross join lateral (select t.head - nullif(max_count, 0) as id) as lost
+    left join lateral (
+        select f.id from trunkline.messages f
+        where f.topic_id = t.id and f.id > coalesce(lost.id, 0)
+        order by f.id limit 1
+    ) as o on true
+    left join lateral (
+        select s.* from (
+            select p.*, octet_length(p.payload) as size, sum(octet_length(p.payload)) over (order by p.id desc rows unbounded preceding) as total
+            from (
+                select x.id, x.event, x.payload, x.refers_to, x.deleted, x.inserted_at from trunkline.messages x
+                where x.topic_id = t.id and x.id > coalesce(lost.id, 0) and x.id < before
+                order by x.id desc limit max_rows
+            ) as p
+        ) as s
+        where s.total <= max_bytes or s.total = s.size
+    ) as m on true
+    where t.id = of_topic
+    order by m.id desc;
+end
+$$;
+-- +goose StatementEnd
+
+-- How many messages of the topics the user has not read, each counted up to
+-- at_most. Edits and deleted messages do not count.
+-- +goose StatementBegin
+create function trunkline.unread(reader text, names text[], at_most bigint)
+returns table (name text, unread bigint)
+language plpgsql stable set jit = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    select t.name, u.unread
+    from trunkline.topics t
+    left join trunkline.read_cursors c on c.topic_id = t.id and c.user_id = reader
+    left join lateral trunkline.pattern_of(t.name) p on true
+    cross join lateral (
+        select count(*) as unread from (
+            select from trunkline.messages m
+            where m.topic_id = t.id and m.id > greatest(0, c.last_id, t.head - p.max_count)
+              and m.refers_to is null and not m.deleted
+            limit at_most
+        ) as counted
+    ) as u
+    where t.name = any(names);
+end
+$$;
+-- +goose StatementEnd
+
+-- Notes that the user has read the topic up to the id, not less than before and
+-- not more than there is, and returns what is unread, as above; null where there
+-- is no such topic.
+-- +goose StatementBegin
+create function trunkline.seen(reader text, of_topic bigint, upto bigint, at_most bigint) returns bigint
+language plpgsql as $$
+declare
+    topic_name text;
+begin
+    insert into trunkline.read_cursors as c (topic_id, user_id, last_id)
+    select t.id, reader, least(upto, t.head) from trunkline.topics t where t.id = of_topic
+    on conflict (topic_id, user_id) do update set last_id = excluded.last_id, seen_at = excluded.seen_at
+    where c.last_id < excluded.last_id;
+    select t.name into topic_name from trunkline.topics t where t.id = of_topic;
+    return (select u.unread from trunkline.unread(reader, array[topic_name], at_most) u);
 end
 $$;
 -- +goose StatementEnd
@@ -651,6 +767,10 @@ drop function trunkline.maintains();
 drop function trunkline.partitions();
 drop function trunkline.register_patterns(text[], text[], interval[], bigint[]);
 drop function trunkline.current_generation();
+drop function trunkline.seen(text, bigint, bigint, bigint);
+drop function trunkline.unread(text, text[], bigint);
+drop function trunkline.read_before(bigint, bigint, integer, bigint, bigint);
+drop function trunkline.read_after(bigint[], bigint[], integer[], bigint[], bigint);
 drop function trunkline.drain(bigint, integer, bigint);
 drop function trunkline.publish_changes() cascade; -- with the triggers of applications
 drop function trunkline.broadcast(text, text, jsonb);

@@ -23,95 +23,23 @@ from trunkline.drain(@after::bigint, @max_rows::integer, @max_bytes::bigint) d;
 select pg_snapshot_xmin(s)::text::bigint as oldest, pg_snapshot_xmax(s)::text::bigint as next from pg_current_snapshot() s;
 
 -- name: ReadAfter :many
--- One row at least for each topic that exists; with id 0 where it has no message.
-select r.n::integer as n, t.head, coalesce(o.id, t.head + 1)::bigint as oldest,
-       coalesce(m.id, 0)::bigint as id, coalesce(m.event, '')::text as event, coalesce(m.payload, '')::text as payload,
-       coalesce(m.refers_to, 0)::bigint as refers_to, coalesce(m.deleted, false)::boolean as deleted, m.inserted_at
-from (
-    select generate_subscripts(@topic_ids::bigint[], 1) as n, unnest(@topic_ids::bigint[]) as topic_id,
-           unnest(@afters::bigint[]) as after, unnest(@limits::integer[]) as max_rows, unnest(@max_counts::bigint[]) as max_count
-) as r
-join trunkline.topics t on t.id = r.topic_id
-cross join lateral (select t.head - nullif(r.max_count, 0) as id) as lost
-left join lateral (
-    select f.id from trunkline.messages f
-    where f.topic_id = t.id and f.id > coalesce(lost.id, 0)
-    order by f.id limit 1
-) as o on true
-left join lateral (
-    select s.* from (
-        select p.*, octet_length(p.payload) as size, sum(octet_length(p.payload)) over (order by p.id rows unbounded preceding) as total
-        from (
-            select x.id, x.event, x.payload, x.refers_to, x.deleted, x.inserted_at from trunkline.messages x
-            where x.topic_id = t.id and x.id > greatest(r.after, lost.id)
-            order by x.id limit r.max_rows
-        ) as p
-    ) as s
-    where s.total <= @max_bytes::bigint or s.total = s.size
-) as m on true
-order by r.n, m.id;
+select p.place::bigint as place, p.head::bigint as head, p.oldest::bigint as oldest, coalesce(p.id, 0)::bigint as id,
+       coalesce(p.event, '')::text as event, coalesce(p.payload, '')::text as payload, coalesce(p.refers_to, 0)::bigint as refers_to,
+       coalesce(p.deleted, false)::boolean as deleted, p.inserted_at::timestamptz as inserted_at
+from trunkline.read_after(@topic_ids::bigint[], @afters::bigint[], @limits::integer[], @max_counts::bigint[], @max_bytes::bigint) p;
 
 -- name: ReadBefore :many
--- As ReadAfter, of one topic, descending.
-select t.head, coalesce(o.id, t.head + 1)::bigint as oldest,
-       coalesce(m.id, 0)::bigint as id, coalesce(m.event, '')::text as event, coalesce(m.payload, '')::text as payload,
-       coalesce(m.refers_to, 0)::bigint as refers_to, coalesce(m.deleted, false)::boolean as deleted, m.inserted_at
-from trunkline.topics t
-cross join lateral (select t.head - nullif(@max_count::bigint, 0) as id) as lost
-left join lateral (
-    select f.id from trunkline.messages f
-    where f.topic_id = t.id and f.id > coalesce(lost.id, 0)
-    order by f.id limit 1
-) as o on true
-left join lateral (
-    select s.* from (
-        select p.*, octet_length(p.payload) as size, sum(octet_length(p.payload)) over (order by p.id desc rows unbounded preceding) as total
-        from (
-            select x.id, x.event, x.payload, x.refers_to, x.deleted, x.inserted_at from trunkline.messages x
-            where x.topic_id = t.id and x.id > coalesce(lost.id, 0) and x.id < @before::bigint
-            order by x.id desc limit @max_rows::integer
-        ) as p
-    ) as s
-    where s.total <= @max_bytes::bigint or s.total = s.size
-) as m on true
-where t.id = @topic_id
-order by m.id desc;
+select p.head::bigint as head, p.oldest::bigint as oldest, coalesce(p.id, 0)::bigint as id,
+       coalesce(p.event, '')::text as event, coalesce(p.payload, '')::text as payload, coalesce(p.refers_to, 0)::bigint as refers_to,
+       coalesce(p.deleted, false)::boolean as deleted, p.inserted_at::timestamptz as inserted_at
+from trunkline.read_before(@topic_id::bigint, @before::bigint, @max_rows::integer, @max_count::bigint, @max_bytes::bigint) p;
 
 -- name: Seen :one
-with noted as (
-    insert into trunkline.read_cursors as c (topic_id, user_id, last_id)
-    select t.id, @user_id::text, least(@id::bigint, t.head) from trunkline.topics t where t.id = @topic_id
-    on conflict (topic_id, user_id) do update set last_id = excluded.last_id, seen_at = excluded.seen_at
-    where c.last_id < excluded.last_id
-)
-select u.unread
-from trunkline.topics t
-left join trunkline.read_cursors c on c.topic_id = t.id and c.user_id = @user_id
-left join lateral trunkline.pattern_of(t.name) p on true
-cross join lateral (
-    select count(*) as unread from (
-        select from trunkline.messages m
-        where m.topic_id = t.id and m.id > greatest(least(@id, t.head), c.last_id, t.head - p.max_count)
-          and m.refers_to is null and not m.deleted
-        limit @at_most::bigint
-    ) as counted
-) as u
-where t.id = @topic_id;
+select coalesce(trunkline.seen(@user_id::text, @topic_id::bigint, @id::bigint, @at_most::bigint), 0)::bigint;
 
 -- name: Unread :many
-select t.name, u.unread
-from trunkline.topics t
-left join trunkline.read_cursors c on c.topic_id = t.id and c.user_id = @user_id
-left join lateral trunkline.pattern_of(t.name) p on true
-cross join lateral (
-    select count(*) as unread from (
-        select from trunkline.messages m
-        where m.topic_id = t.id and m.id > greatest(0, c.last_id, t.head - p.max_count)
-          and m.refers_to is null and not m.deleted
-        limit @at_most::bigint
-    ) as counted
-) as u
-where t.name = any(@names::text[]);
+select u.name::text as name, u.unread::bigint as unread
+from trunkline.unread(@user_id::text, @names::text[], @at_most::bigint) u;
 
 -- name: CurrentGeneration :one
 select trunkline.current_generation()::bigint;

@@ -315,32 +315,10 @@ func (q *Queries) Publish(ctx context.Context, db DBTX, arg PublishParams) error
 }
 
 const readAfter = `-- name: ReadAfter :many
-select r.n::integer as n, t.head, coalesce(o.id, t.head + 1)::bigint as oldest,
-       coalesce(m.id, 0)::bigint as id, coalesce(m.event, '')::text as event, coalesce(m.payload, '')::text as payload,
-       coalesce(m.refers_to, 0)::bigint as refers_to, coalesce(m.deleted, false)::boolean as deleted, m.inserted_at
-from (
-    select generate_subscripts($1::bigint[], 1) as n, unnest($1::bigint[]) as topic_id,
-           unnest($2::bigint[]) as after, unnest($3::integer[]) as max_rows, unnest($4::bigint[]) as max_count
-) as r
-join trunkline.topics t on t.id = r.topic_id
-cross join lateral (select t.head - nullif(r.max_count, 0) as id) as lost
-left join lateral (
-    select f.id from trunkline.messages f
-    where f.topic_id = t.id and f.id > coalesce(lost.id, 0)
-    order by f.id limit 1
-) as o on true
-left join lateral (
-    select s.id, s.event, s.payload, s.refers_to, s.deleted, s.inserted_at, s.size, s.total from (
-        select p.id, p.event, p.payload, p.refers_to, p.deleted, p.inserted_at, octet_length(p.payload) as size, sum(octet_length(p.payload)) over (order by p.id rows unbounded preceding) as total
-        from (
-            select x.id, x.event, x.payload, x.refers_to, x.deleted, x.inserted_at from trunkline.messages x
-            where x.topic_id = t.id and x.id > greatest(r.after, lost.id)
-            order by x.id limit r.max_rows
-        ) as p
-    ) as s
-    where s.total <= $5::bigint or s.total = s.size
-) as m on true
-order by r.n, m.id
+select p.place::bigint as place, p.head::bigint as head, p.oldest::bigint as oldest, coalesce(p.id, 0)::bigint as id,
+       coalesce(p.event, '')::text as event, coalesce(p.payload, '')::text as payload, coalesce(p.refers_to, 0)::bigint as refers_to,
+       coalesce(p.deleted, false)::boolean as deleted, p.inserted_at::timestamptz as inserted_at
+from trunkline.read_after($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint) p
 `
 
 type ReadAfterParams struct {
@@ -352,7 +330,7 @@ type ReadAfterParams struct {
 }
 
 type ReadAfterRow struct {
-	N          int32
+	Place      int64
 	Head       int64
 	Oldest     int64
 	ID         int64
@@ -363,7 +341,6 @@ type ReadAfterRow struct {
 	InsertedAt pgtype.Timestamptz
 }
 
-// One row at least for each topic that exists; with id 0 where it has no message.
 func (q *Queries) ReadAfter(ctx context.Context, db DBTX, arg ReadAfterParams) ([]ReadAfterRow, error) {
 	rows, err := db.Query(ctx, readAfter,
 		arg.TopicIds,
@@ -380,7 +357,7 @@ func (q *Queries) ReadAfter(ctx context.Context, db DBTX, arg ReadAfterParams) (
 	for rows.Next() {
 		var i ReadAfterRow
 		if err := rows.Scan(
-			&i.N,
+			&i.Place,
 			&i.Head,
 			&i.Oldest,
 			&i.ID,
@@ -401,37 +378,18 @@ func (q *Queries) ReadAfter(ctx context.Context, db DBTX, arg ReadAfterParams) (
 }
 
 const readBefore = `-- name: ReadBefore :many
-select t.head, coalesce(o.id, t.head + 1)::bigint as oldest,
-       coalesce(m.id, 0)::bigint as id, coalesce(m.event, '')::text as event, coalesce(m.payload, '')::text as payload,
-       coalesce(m.refers_to, 0)::bigint as refers_to, coalesce(m.deleted, false)::boolean as deleted, m.inserted_at
-from trunkline.topics t
-cross join lateral (select t.head - nullif($1::bigint, 0) as id) as lost
-left join lateral (
-    select f.id from trunkline.messages f
-    where f.topic_id = t.id and f.id > coalesce(lost.id, 0)
-    order by f.id limit 1
-) as o on true
-left join lateral (
-    select s.id, s.event, s.payload, s.refers_to, s.deleted, s.inserted_at, s.size, s.total from (
-        select p.id, p.event, p.payload, p.refers_to, p.deleted, p.inserted_at, octet_length(p.payload) as size, sum(octet_length(p.payload)) over (order by p.id desc rows unbounded preceding) as total
-        from (
-            select x.id, x.event, x.payload, x.refers_to, x.deleted, x.inserted_at from trunkline.messages x
-            where x.topic_id = t.id and x.id > coalesce(lost.id, 0) and x.id < $2::bigint
-            order by x.id desc limit $3::integer
-        ) as p
-    ) as s
-    where s.total <= $4::bigint or s.total = s.size
-) as m on true
-where t.id = $5
-order by m.id desc
+select p.head::bigint as head, p.oldest::bigint as oldest, coalesce(p.id, 0)::bigint as id,
+       coalesce(p.event, '')::text as event, coalesce(p.payload, '')::text as payload, coalesce(p.refers_to, 0)::bigint as refers_to,
+       coalesce(p.deleted, false)::boolean as deleted, p.inserted_at::timestamptz as inserted_at
+from trunkline.read_before($1::bigint, $2::bigint, $3::integer, $4::bigint, $5::bigint) p
 `
 
 type ReadBeforeParams struct {
-	MaxCount int64
+	TopicID  int64
 	Before   int64
 	MaxRows  int32
+	MaxCount int64
 	MaxBytes int64
-	TopicID  int64
 }
 
 type ReadBeforeRow struct {
@@ -445,14 +403,13 @@ type ReadBeforeRow struct {
 	InsertedAt pgtype.Timestamptz
 }
 
-// As ReadAfter, of one topic, descending.
 func (q *Queries) ReadBefore(ctx context.Context, db DBTX, arg ReadBeforeParams) ([]ReadBeforeRow, error) {
 	rows, err := db.Query(ctx, readBefore,
-		arg.MaxCount,
+		arg.TopicID,
 		arg.Before,
 		arg.MaxRows,
+		arg.MaxCount,
 		arg.MaxBytes,
-		arg.TopicID,
 	)
 	if err != nil {
 		return nil, err
@@ -506,44 +463,26 @@ func (q *Queries) RegisterPatterns(ctx context.Context, db DBTX, arg RegisterPat
 }
 
 const seen = `-- name: Seen :one
-with noted as (
-    insert into trunkline.read_cursors as c (topic_id, user_id, last_id)
-    select t.id, $1::text, least($2::bigint, t.head) from trunkline.topics t where t.id = $4
-    on conflict (topic_id, user_id) do update set last_id = excluded.last_id, seen_at = excluded.seen_at
-    where c.last_id < excluded.last_id
-)
-select u.unread
-from trunkline.topics t
-left join trunkline.read_cursors c on c.topic_id = t.id and c.user_id = $1
-left join lateral trunkline.pattern_of(t.name) p on true
-cross join lateral (
-    select count(*) as unread from (
-        select from trunkline.messages m
-        where m.topic_id = t.id and m.id > greatest(least($2, t.head), c.last_id, t.head - p.max_count)
-          and m.refers_to is null and not m.deleted
-        limit $3::bigint
-    ) as counted
-) as u
-where t.id = $4
+select coalesce(trunkline.seen($1::text, $2::bigint, $3::bigint, $4::bigint), 0)::bigint
 `
 
 type SeenParams struct {
 	UserID  string
+	TopicID int64
 	ID      int64
 	AtMost  int64
-	TopicID int64
 }
 
 func (q *Queries) Seen(ctx context.Context, db DBTX, arg SeenParams) (int64, error) {
 	row := db.QueryRow(ctx, seen,
 		arg.UserID,
+		arg.TopicID,
 		arg.ID,
 		arg.AtMost,
-		arg.TopicID,
 	)
-	var unread int64
-	err := row.Scan(&unread)
-	return unread, err
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const stayAwake = `-- name: StayAwake :exec
@@ -618,25 +557,14 @@ func (q *Queries) TryLead(ctx context.Context, db DBTX) (bool, error) {
 }
 
 const unread = `-- name: Unread :many
-select t.name, u.unread
-from trunkline.topics t
-left join trunkline.read_cursors c on c.topic_id = t.id and c.user_id = $1
-left join lateral trunkline.pattern_of(t.name) p on true
-cross join lateral (
-    select count(*) as unread from (
-        select from trunkline.messages m
-        where m.topic_id = t.id and m.id > greatest(0, c.last_id, t.head - p.max_count)
-          and m.refers_to is null and not m.deleted
-        limit $2::bigint
-    ) as counted
-) as u
-where t.name = any($3::text[])
+select u.name::text as name, u.unread::bigint as unread
+from trunkline.unread($1::text, $2::text[], $3::bigint) u
 `
 
 type UnreadParams struct {
 	UserID string
-	AtMost int64
 	Names  []string
+	AtMost int64
 }
 
 type UnreadRow struct {
@@ -645,7 +573,7 @@ type UnreadRow struct {
 }
 
 func (q *Queries) Unread(ctx context.Context, db DBTX, arg UnreadParams) ([]UnreadRow, error) {
-	rows, err := db.Query(ctx, unread, arg.UserID, arg.AtMost, arg.Names)
+	rows, err := db.Query(ctx, unread, arg.UserID, arg.Names, arg.AtMost)
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,8 @@ package history
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/trunkline/trunkline/internal/dbsqlc"
 )
@@ -52,7 +49,7 @@ func (s *store) after(ctx context.Context, readings []reading, maxBytes int) ([]
 		return nil, fmt.Errorf("reading messages of %d topics: %w", len(readings), err)
 	}
 	for _, m := range found {
-		page := &pages[m.N-1]
+		page := &pages[m.Place-1]
 		page.head, page.oldest = m.Head, m.Oldest
 		if m.ID > 0 {
 			page.rows = append(page.rows, row{
@@ -102,7 +99,7 @@ func (s *store) seen(ctx context.Context, topicID int64, user string, id int64) 
 	}
 	s.count("seen")
 	unread, err = s.queries.Seen(ctx, s.db, dbsqlc.SeenParams{TopicID: topicID, UserID: user, ID: max(id, 0), AtMost: unreadCap})
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if err != nil {
 		return 0, fmt.Errorf("noting what a user has seen: %w", err)
 	}
 	return unread, nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trunkline/trunkline/internal/dbsqlc"
 	"github.com/trunkline/trunkline/internal/devdb"
 	"github.com/trunkline/trunkline/internal/pgtest"
 )
@@ -43,6 +44,11 @@ func (r *told) await(t testing.TB, enough func(rows []drained, missed int) bool)
 // startRelay runs a relay until the end of the test.
 func startRelay(t testing.TB, url string) *told {
 	t.Helper()
+	return startRelayAs(t, url, standardSchema(t))
+}
+
+func startRelayAs(t testing.TB, url string, schema *dbsqlc.Schema) *told {
+	t.Helper()
 	result := &told{more: make(chan struct{}, 1), count: make(map[string]int)}
 	changed := func(change func()) {
 		result.mu.Lock()
@@ -54,7 +60,7 @@ func startRelay(t testing.TB, url string) *told {
 		}
 	}
 	r := &relay{
-		url: url, schema: standardSchema(t), log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		url: url, schema: schema, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		count:   func(kind string) { changed(func() { result.count[kind]++ }) },
 		deliver: func(rows []drained) { changed(func() { result.rows = append(result.rows, rows...) }) },
 		missed:  func() { changed(func() { result.missed++ }) },

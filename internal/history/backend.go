@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/trunkline/trunkline/internal/dbsqlc"
@@ -79,8 +80,13 @@ func (p *pool) use(ctx context.Context, f func(database, int64) error) error {
 			return fmt.Errorf("%w: %w", errNotConnected, err)
 		}
 		if p.generations.found(generation) {
-			defer conn.Release()
-			return f(newStore(p.schema, conn, p.count), generation)
+			err := f(newStore(p.schema, conn, p.count), generation)
+			broken := conn.Conn().IsClosed() && !pgconn.Timeout(err) && !errors.Is(err, context.Canceled)
+			conn.Release()
+			if broken {
+				p.conns.Reset() // the others will hardly be any better
+			}
+			return err
 		}
 		_ = conn.Conn().Close(ctx) // the pool replaces it
 		conn.Release()

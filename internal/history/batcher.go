@@ -102,32 +102,29 @@ func (b *batcher) linger(ctx context.Context) {
 func (b *batcher) storeNext(ctx context.Context) (ok bool) {
 	connecting, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	ok = true
 	err := b.backend.use(connecting, func(db database, generation int64) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.timeout)
 		defer cancel()
 		batch, wait := b.queue.take(batchMessages, batchBytes)
-		ok = b.store(ctx, db, generation, batch, wait)
-		return nil
+		return b.store(ctx, db, generation, batch, wait)
 	})
-	if err != nil {
-		b.log.WarnContext(ctx, "history: no connection to store messages; trying again", "err", err)
-		return false
+	if err != nil && ctx.Err() == nil {
+		b.log.WarnContext(ctx, "history: a batch of messages could not be stored", "err", err)
 	}
-	return ok
+	return err == nil
 }
 
-// store stores a batch and answers those who wait, or puts it back.
-func (b *batcher) store(ctx context.Context, db database, generation int64, batch []*pending, wait bool) (ok bool) {
+// store stores a batch and answers those who wait, or puts it back. It fails if
+// the database should be left alone for a while.
+func (b *batcher) store(ctx context.Context, db database, generation int64, batch []*pending, wait bool) error {
 	ids, err := b.topicIDs(ctx, db, generation, batch)
 	if err != nil {
-		b.log.WarnContext(ctx, "history: topics cannot be created; trying again", "err", err)
 		b.queue.carry(batch, false)
-		return false
+		return err
 	}
 	batch = b.queue.seal(batch)
 	if len(batch) == 0 {
-		return true
+		return nil
 	}
 	entries := make([]entry, len(batch))
 	for i, p := range batch {
@@ -142,7 +139,7 @@ func (b *batcher) store(ctx context.Context, db database, generation int64, batc
 	}
 	b.announce(batch, entries, verdicts, insertedAt)
 	b.answer(batch, verdicts)
-	return true
+	return nil
 }
 
 // topicIDs returns the ids of a batch's topics, which it creates if need be.
@@ -230,17 +227,16 @@ func (b *batcher) finish(p *pending, id int64, err error, result string) {
 
 // failed handles a statement that did not tell what became of the batch, or was
 // refused.
-func (b *batcher) failed(ctx context.Context, db database, generation int64, batch []*pending, err error) (ok bool) {
+func (b *batcher) failed(ctx context.Context, db database, generation int64, batch []*pending, err error) error {
 	var refused *pgconn.PgError
 	switch {
 	case errors.As(err, &refused) && !isFatal(refused):
-		return b.refused(ctx, db, generation, batch, refused, err)
+		return b.refused(ctx, db, generation, batch, refused.Code, err)
 	case pgconn.SafeToRetry(err):
 		b.queue.carry(batch, false)
-		return false
+		return err
 	}
 	// Those with a key are safe to be stored again; the others are not.
-	b.log.WarnContext(ctx, "history: the outcome of a batch is unknown", "messages", len(batch), "err", err)
 	b.unsure()
 	var again []*pending
 	for _, p := range batch {
@@ -251,32 +247,30 @@ func (b *batcher) failed(ctx context.Context, db database, generation int64, bat
 		b.finish(p, 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, err), "unknown")
 	}
 	b.queue.carry(again, false)
-	return false
+	return err
 }
 
 // refused handles an error of Postgres, with which nothing was stored.
-func (b *batcher) refused(ctx context.Context, db database, generation int64, batch []*pending, refused *pgconn.PgError, err error) (ok bool) {
-	switch class := refused.Code[:min(2, len(refused.Code))]; {
-	case refused.Code == "40001", refused.Code == "40P01", // serialization failure, deadlock
-		refused.Code == "23514" && refused.ConstraintName == "": // a partition was made meanwhile
+func (b *batcher) refused(ctx context.Context, db database, generation int64, batch []*pending, code string, err error) error {
+	switch class := code[:min(2, len(code))]; {
+	case code == "40001", code == "40P01": // serialization failure, deadlock
 		b.queue.carry(batch, false)
-		return true
+		return nil
 	case class != "22" && class != "23" && class != "54": // not the messages' fault
-		b.log.WarnContext(ctx, "history: messages cannot be stored; trying again", "messages", len(batch), "err", err)
 		b.queue.carry(batch, false)
-		return false
+		return err
 	case len(batch) == 1:
 		b.finish(batch[0], 0, fmt.Errorf("history: Postgres refuses the message: %w", err), "failed")
-		return true
+		return nil
 	}
 	// One of them is to blame: find out which.
 	for i, p := range batch {
-		if !b.store(ctx, db, generation, []*pending{p}, false) {
+		if err := b.store(ctx, db, generation, []*pending{p}, false); err != nil {
 			b.queue.carry(batch[i+1:], false)
-			return false
+			return err
 		}
 	}
-	return true
+	return nil
 }
 
 // rate counts what happened in the last second, roughly.

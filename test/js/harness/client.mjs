@@ -51,19 +51,24 @@ export class Membership {
   errors = new Inbox("the channel to fail")
   closes = new Inbox("the channel to close")
 
-  constructor(socket, topic, params) {
+  /** params: an object, or a function that is asked at each join. */
+  constructor(socket, topic, params, { onReply = () => {}, onEvent = () => {} } = {}) {
     this.channel = socket.channel(topic, params)
     /** The reply to each join: the first one, and one after each reconnect. */
     this.joined = new Inbox(`the join of ${topic}`)
     // Before phoenix.js tells the handlers: what comes at once is not missed.
     this.channel.onMessage = (event, payload) => {
       this.inbox(event).put(payload)
+      onEvent(event, payload)
       return payload
     }
     this.channel.onError(reason => this.errors.put(reason))
     this.channel.onClose(() => this.closes.put(null))
     this.channel.join()
-      .receive("ok", response => this.joined.put(response))
+      .receive("ok", response => {
+        onReply(response)
+        this.joined.put(response)
+      })
       .receive("error", response => {
         this.channel.leave() // else phoenix.js tries again
         this.joined.fail(new Refusal("error", response))

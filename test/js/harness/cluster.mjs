@@ -4,6 +4,7 @@ import { chmod, mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
+import pg from "pg"
 import { build } from "./build.mjs"
 import { freePort, ServerProcess } from "./server_process.mjs"
 
@@ -16,22 +17,24 @@ export class Cluster {
   #directory
   #binary
   #servers = []
+  #settings
 
-  constructor(directory, program, binary) {
+  constructor(directory, program, binary, settings) {
     this.#directory = directory
     this.program = program
     this.#binary = binary
+    this.#settings = settings
   }
 
-  /** program: "conformance" or "trunkline". */
-  static async create(program) {
+  /** program: "conformance" or "trunkline". settings: environment variables of its servers. */
+  static async create(program, settings = {}) {
     const directory = await mkdtemp(join(tmpdir(), "trunkline-js-"))
     await chmod(directory, 0o755) // Postgres runs as another user
-    return new Cluster(directory, program, await build(program, join(directory, "bin")))
+    return new Cluster(directory, program, await build(program, join(directory, "bin")), settings)
   }
 
   get #environment() {
-    return { TRUNKLINE_DATA_DIR: join(this.#directory, "postgres"), SECRET_KEY_BASE: secret }
+    return { TRUNKLINE_DATA_DIR: join(this.#directory, "postgres"), SECRET_KEY_BASE: secret, ...this.#settings }
   }
 
   /** Starts one more node. Without DATABASE_URL the first one runs Postgres, so kill another. */
@@ -49,6 +52,13 @@ export class Cluster {
   async command(...args) {
     const env = { ...process.env, ...this.#environment, DATABASE_URL: await this.#databaseURL() }
     return (await run(this.#binary, args, { env, timeout: 30_000 })).stdout
+  }
+
+  /** A connection to the cluster's database, as an application's; to be ended by the caller. */
+  async sql() {
+    const client = new pg.Client({ connectionString: await this.#databaseURL(), statement_timeout: 30_000 })
+    await client.connect()
+    return client
   }
 
   async #databaseURL() {

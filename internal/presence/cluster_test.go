@@ -19,7 +19,7 @@ import (
 func TestClusterConverges(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		c := newCluster(t, rapid.IntRange(3, 5).Draw(t, "replicas"))
+		c := newSimCluster(t, rapid.IntRange(3, 5).Draw(t, "replicas"))
 		t.Repeat(map[string]func(*rapid.T){
 			"":          c.check,
 			"change":    c.change,
@@ -40,25 +40,25 @@ func TestClusterConverges(t *testing.T) {
 }
 
 const (
-	period   = time.Second
-	downs    = 5 * period
-	permdown = 40 * period
+	simPeriod   = time.Second
+	simDown     = 5 * simPeriod
+	simPermdown = 40 * simPeriod
 )
 
-var silences = []time.Duration{period, downs + period, permdown + period}
+var silences = []time.Duration{simPeriod, simDown + simPeriod, simPermdown + simPeriod}
 
-// cluster is replicas and the messages between them.
-type cluster struct {
+// simCluster is replicas and the messages between them.
+type simCluster struct {
 	t       *rapid.T
 	now     time.Time
-	nodes   []*node
+	nodes   []*simNode
 	vsn     uint64
 	apart   map[[2]int]bool
-	network []message
+	network []simMessage
 }
 
-// node does what a tracker does, with the parts of this package.
-type node struct {
+// simNode does what a tracker does, with the parts of this package.
+type simNode struct {
 	i        int
 	alive    bool
 	state    *State
@@ -68,8 +68,8 @@ type node struct {
 	visible  map[Tag]*Entry // by joins and leaves alone
 }
 
-// message is what travels, encoded.
-type message struct {
+// simMessage is what travels, encoded.
+type simMessage struct {
 	from, to int
 	sender   Replica
 	kind     string
@@ -77,10 +77,10 @@ type message struct {
 	delta    []byte
 }
 
-func newCluster(t *rapid.T, n int) *cluster {
-	c := &cluster{t: t, now: time.Unix(1000, 0), apart: make(map[[2]int]bool)}
+func newSimCluster(t *rapid.T, n int) *simCluster {
+	c := &simCluster{t: t, now: time.Unix(1000, 0), apart: make(map[[2]int]bool)}
 	for i := range n {
-		c.nodes = append(c.nodes, &node{i: i})
+		c.nodes = append(c.nodes, &simNode{i: i})
 		c.boot(c.nodes[i])
 	}
 	if rapid.Bool().Draw(t, "acquainted") {
@@ -91,17 +91,17 @@ func newCluster(t *rapid.T, n int) *cluster {
 }
 
 // boot starts a node with a new version.
-func (c *cluster) boot(n *node) {
+func (c *simCluster) boot(n *simNode) {
 	c.vsn++
 	r := Replica{fmt.Sprint("node", n.i), c.vsn}
-	*n = node{
+	*n = simNode{
 		i: n.i, alive: true, state: NewState(r), gens: NewGenerations(3, 10, 30),
-		replicas: NewReplicas(downs, permdown), visible: make(map[Tag]*Entry),
+		replicas: NewReplicas(simDown, simPermdown), visible: make(map[Tag]*Entry),
 	}
 }
 
-func (c *cluster) draw(t *rapid.T) *node {
-	alive := slices.DeleteFunc(slices.Clone(c.nodes), func(n *node) bool { return !n.alive })
+func (c *simCluster) draw(t *rapid.T) *simNode {
+	alive := slices.DeleteFunc(slices.Clone(c.nodes), func(n *simNode) bool { return !n.alive })
 	if len(alive) == 0 {
 		t.Skip("nobody lives")
 	}
@@ -109,9 +109,9 @@ func (c *cluster) draw(t *rapid.T) *node {
 }
 
 // String names the node and its version.
-func (n *node) String() string { return n.state.replica.String() }
+func (n *simNode) String() string { return n.state.replica.String() }
 
-func (c *cluster) change(t *rapid.T) {
+func (c *simCluster) change(t *rapid.T) {
 	n := c.draw(t)
 	before := tags(n.state.OnlineList())
 	drawOp(t, n.state)
@@ -124,7 +124,7 @@ func (c *cluster) change(t *rapid.T) {
 	}
 }
 
-func (c *cluster) send(m message) {
+func (c *simCluster) send(m simMessage) {
 	if !c.apart[[2]int{min(m.from, m.to), max(m.from, m.to)}] {
 		c.network = append(c.network, m)
 	}
@@ -132,7 +132,7 @@ func (c *cluster) send(m message) {
 
 // tick is a broadcast period: tell the delta and the clock, ask for what is
 // missing, and see who is silent.
-func (n *node) tick(c *cluster) {
+func (n *simNode) tick(c *simCluster) {
 	var delta []byte
 	if n.state.HasDelta() {
 		d := n.state.ResetDelta()
@@ -142,7 +142,7 @@ func (n *node) tick(c *cluster) {
 	clock := AppendClock(nil, n.state.Clocks())
 	for to := range c.nodes {
 		if to != n.i {
-			c.send(message{n.i, to, n.state.replica, "heartbeat", clock, delta})
+			c.send(simMessage{n.i, to, n.state.replica, "heartbeat", clock, delta})
 		}
 	}
 	for _, ask := range n.heard.ToSync(n.state.Clocks()) {
@@ -150,14 +150,14 @@ func (n *node) tick(c *cluster) {
 		if _, err := fmt.Sscanf(ask.Name, "node%d", &to); err != nil {
 			c.t.Fatalf("%v: %v", ask, err)
 		}
-		c.send(message{n.i, to, n.state.replica, "transfer_req", clock, nil})
+		c.send(simMessage{n.i, to, n.state.replica, "transfer_req", clock, nil})
 	}
 	n.heard = nil
 	n.follow(c, n.replicas.DetectDown(c.now))
 }
 
 // follow gives changes of replicas to the state.
-func (n *node) follow(c *cluster, changes []Change) {
+func (n *simNode) follow(c *simCluster, changes []Change) {
 	for _, change := range changes {
 		switch r := change.Replica; change.Status {
 		case Up:
@@ -171,7 +171,7 @@ func (n *node) follow(c *cluster, changes []Change) {
 	}
 }
 
-func (n *node) receive(c *cluster, m message) {
+func (n *simNode) receive(c *simCluster, m simMessage) {
 	if m.kind == "leave" {
 		n.follow(c, n.replicas.Depart(m.sender, c.now))
 		return
@@ -188,7 +188,7 @@ func (n *node) receive(c *cluster, m message) {
 		}
 		if m.kind == "transfer_req" {
 			d := n.state.Extract(n.gens, m.sender, clock.Context)
-			c.send(message{n.i, m.from, n.state.replica, "transfer_ack", nil, AppendDelta(nil, d)})
+			c.send(simMessage{n.i, m.from, n.state.replica, "transfer_ack", nil, AppendDelta(nil, d)})
 			return
 		}
 		n.heard = n.heard.Append(clock)
@@ -203,8 +203,8 @@ func (n *node) receive(c *cluster, m message) {
 	}
 }
 
-func (c *cluster) tickAll() {
-	c.now = c.now.Add(period)
+func (c *simCluster) tickAll() {
+	c.now = c.now.Add(simPeriod)
 	for _, n := range c.nodes {
 		if n.alive {
 			n.tick(c)
@@ -212,14 +212,14 @@ func (c *cluster) tickAll() {
 	}
 }
 
-func (c *cluster) drawMessage(t *rapid.T) int {
+func (c *simCluster) drawMessage(t *rapid.T) int {
 	if len(c.network) == 0 {
 		t.Skip("nothing is under way")
 	}
 	return rapid.IntRange(0, len(c.network)-1).Draw(t, "message")
 }
 
-func (c *cluster) pass(i int) {
+func (c *simCluster) pass(i int) {
 	m := c.network[i]
 	c.network = slices.Delete(c.network, i, i+1)
 	if n := c.nodes[m.to]; n.alive {
@@ -228,7 +228,7 @@ func (c *cluster) pass(i int) {
 }
 
 // deliver passes on some messages in any order.
-func (c *cluster) deliver(t *rapid.T) {
+func (c *simCluster) deliver(t *rapid.T) {
 	for range rapid.IntRange(1, 8).Draw(t, "messages") {
 		if len(c.network) > 0 {
 			c.pass(c.drawMessage(t))
@@ -236,28 +236,28 @@ func (c *cluster) deliver(t *rapid.T) {
 	}
 }
 
-func (c *cluster) deliverAll() {
+func (c *simCluster) deliverAll() {
 	for len(c.network) > 0 {
 		c.pass(0)
 	}
 }
 
-func (c *cluster) drop(t *rapid.T) {
+func (c *simCluster) drop(t *rapid.T) {
 	i := c.drawMessage(t)
 	c.network = slices.Delete(c.network, i, i+1)
 }
 
-func (c *cluster) double(t *rapid.T) {
+func (c *simCluster) double(t *rapid.T) {
 	c.network = append(c.network, c.network[c.drawMessage(t)])
 }
 
-func (c *cluster) drawPair(t *rapid.T) [2]int {
+func (c *simCluster) drawPair(t *rapid.T) [2]int {
 	a := rapid.IntRange(0, len(c.nodes)-2).Draw(t, "one")
 	return [2]int{a, rapid.IntRange(a+1, len(c.nodes)-1).Draw(t, "other")}
 }
 
 // partition parts two nodes, or one from all; what is under way there is lost.
-func (c *cluster) partition(t *rapid.T) {
+func (c *simCluster) partition(t *rapid.T) {
 	pair := c.drawPair(t)
 	alone := rapid.Bool().Draw(t, "one from all")
 	for a := range c.nodes {
@@ -267,32 +267,32 @@ func (c *cluster) partition(t *rapid.T) {
 			}
 		}
 	}
-	c.network = slices.DeleteFunc(c.network, func(m message) bool {
+	c.network = slices.DeleteFunc(c.network, func(m simMessage) bool {
 		return c.apart[[2]int{min(m.from, m.to), max(m.from, m.to)}]
 	})
 }
 
-func (c *cluster) heal(t *rapid.T) { delete(c.apart, c.drawPair(t)) }
+func (c *simCluster) heal(t *rapid.T) { delete(c.apart, c.drawPair(t)) }
 
-func (c *cluster) kill(t *rapid.T) { c.draw(t).alive = false }
+func (c *simCluster) kill(t *rapid.T) { c.draw(t).alive = false }
 
 // leave stops a node that tells the others so.
-func (c *cluster) leave(t *rapid.T) {
+func (c *simCluster) leave(t *rapid.T) {
 	n := c.draw(t)
 	n.alive = false
 	for to := range c.nodes {
 		if to != n.i {
-			c.send(message{from: n.i, to: to, sender: n.state.replica, kind: "leave"})
+			c.send(simMessage{from: n.i, to: to, sender: n.state.replica, kind: "leave"})
 		}
 	}
 }
 
 // start starts a node anew, whether it was stopped before or not.
-func (c *cluster) start(t *rapid.T) {
+func (c *simCluster) start(t *rapid.T) {
 	c.boot(pick(t, "node", c.nodes))
 }
 
-func (c *cluster) check(t *rapid.T) {
+func (c *simCluster) check(t *rapid.T) {
 	for _, n := range c.nodes {
 		if n.alive {
 			checkInvariants(t, n.state)
@@ -304,20 +304,20 @@ func (c *cluster) check(t *rapid.T) {
 // healAll lets everything through: two periods, in which everybody hears the
 // others' clocks and asks for what is missing, bring the living together. The
 // dead take until they are down, and then until they are forgotten.
-func (c *cluster) healAll(t *rapid.T) {
+func (c *simCluster) healAll(t *rapid.T) {
 	clear(c.apart)
 	c.deliverAll()
 	c.periods(2)
 	c.wantConverged(t, "once healed", false)
-	c.periods(int(downs/period) + 1)
+	c.periods(int(simDown/simPeriod) + 1)
 	c.wantConverged(t, "once the dead are down", true)
-	c.periods(int(permdown/period) + 1)
+	c.periods(int(simPermdown/simPeriod) + 1)
 	c.wantConverged(t, "once the dead are forgotten", true)
 	c.wantNoTraceOfTheDead(t)
 	c.check(t)
 }
 
-func (c *cluster) periods(n int) {
+func (c *simCluster) periods(n int) {
 	for range n {
 		c.tickAll()
 		c.deliverAll()
@@ -326,7 +326,7 @@ func (c *cluster) periods(n int) {
 
 // wantConverged wants that all living replicas list what they all own. Unless
 // theDeadToo, entries and clocks of others are not looked at.
-func (c *cluster) wantConverged(t *rapid.T, when string, theDeadToo bool) {
+func (c *simCluster) wantConverged(t *rapid.T, when string, theDeadToo bool) {
 	want := make(map[Tag]string)
 	clocks := make(Context)
 	for _, n := range c.nodes {
@@ -360,7 +360,7 @@ func (c *cluster) wantConverged(t *rapid.T, when string, theDeadToo bool) {
 	}
 }
 
-func (c *cluster) wantNoTraceOfTheDead(t *rapid.T) {
+func (c *simCluster) wantNoTraceOfTheDead(t *rapid.T) {
 	living := 0
 	for _, n := range c.nodes {
 		if n.alive {

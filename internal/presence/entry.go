@@ -32,13 +32,16 @@ type Entry struct {
 
 // Compare orders by topic, key, replica, owner, and clock.
 func (e *Entry) Compare(o *Entry) int {
-	return cmp.Or(
-		strings.Compare(e.Topic, o.Topic),
-		strings.Compare(e.Key, o.Key),
-		e.Tag.Replica.Compare(o.Tag.Replica),
-		cmp.Compare(e.Owner, o.Owner),
-		cmp.Compare(e.Tag.Clock, o.Tag.Clock),
-	)
+	if c := strings.Compare(e.Topic, o.Topic); c != 0 {
+		return c
+	}
+	if c := strings.Compare(e.Key, o.Key); c != 0 {
+		return c
+	}
+	if c := e.Tag.Replica.Compare(o.Tag.Replica); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(e.Owner, o.Owner), cmp.Compare(e.Tag.Clock, o.Tag.Clock))
 }
 
 // Values are entries by their tags.

@@ -179,6 +179,24 @@ func TestExtract(t *testing.T) {
 	wantKeys(t, "one that was away", behind.OnlineList(), keys(a.OnlineList())...)
 }
 
+// A generation that brings the asker on, but not up to what is known, would
+// make it ask again.
+func TestExtractTakesAGenerationOnlyIfItTellsAll(t *testing.T) {
+	t.Parallel()
+	a, b := NewState(replica("a")), NewState(replica("b"))
+	introduce(a, b)
+	join(t, a, 1, "lobby", "alice")
+	first := a.ResetDelta()
+	join(t, a, 2, "lobby", "bob")
+	a.ResetDelta()
+	g := NewGenerations()
+	g.Push(first)
+	_, joined, _ := transfer(t, a, g, b)
+	if !slices.Equal(joined, []string{"alice", "bob"}) {
+		t.Fatalf("%v joined", joined)
+	}
+}
+
 func TestExtractTellsOnlyWhatTheAskerTakes(t *testing.T) {
 	t.Parallel()
 	a, b, c := NewState(replica("a")), NewState(replica("b")), NewState(replica("c"))

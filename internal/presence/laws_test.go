@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -140,6 +141,28 @@ func TestDeltaMergeIsCommutativeAssociativeIdempotent(t *testing.T) {
 		yz := y.clone()
 		if yz.Merge(z) == nil {
 			same("associative", []*Delta{x, y, z}, []*Delta{x, yz})
+		}
+	})
+}
+
+func TestGenerationsLeaveTheDeltasAlone(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		h, g := drawHistory(t), NewGenerations(3, 8)
+		var before [][]byte
+		for _, d := range h.sent {
+			before = append(before, AppendDelta(nil, d))
+			g.Push(d)
+		}
+		for i, d := range h.sent {
+			if got := AppendDelta(nil, d); !bytes.Equal(got, before[i]) {
+				t.Fatalf("pushed %q, now %q", before[i], got)
+			}
+		}
+		for _, d := range g.deltas {
+			if d != nil {
+				checkDelta(t, d)
+			}
 		}
 	})
 }

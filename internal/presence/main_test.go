@@ -143,7 +143,7 @@ func wantSame(t must, what string, got, want *State) {
 func checkInvariants(t must, s *State) {
 	t.Helper()
 	all := make(map[Tag]*Entry)
-	own := 0
+	own, hidden := 0, 0
 	for r, of := range s.values {
 		if len(of) == 0 {
 			t.Fatalf("an empty map is kept for %v", r)
@@ -152,6 +152,9 @@ func checkInvariants(t must, s *State) {
 			all[e.Tag] = e
 			if e.Tag != (Tag{r, clock}) || !s.knows(e.Tag) {
 				t.Fatalf("value %+v is at %v %d, known: %v", e, r, clock, s.knows(e.Tag))
+			}
+			if s.down[r] {
+				hidden++
 			}
 			if r == s.replica {
 				own++
@@ -167,7 +170,7 @@ func checkInvariants(t must, s *State) {
 			t.Fatalf("topic %q: empty or not sorted: %v", topic, keys(list))
 		}
 		for _, e := range list {
-			if listed++; all[e.Tag] != e || e.Topic != topic {
+			if listed++; all[e.Tag] != e || e.Topic != topic || s.down[e.Tag.Replica] {
 				t.Fatalf("topic %q lists %+v", topic, e)
 			}
 		}
@@ -175,8 +178,8 @@ func checkInvariants(t must, s *State) {
 	for _, places := range s.owners {
 		own -= len(places)
 	}
-	if listed != len(all) || own != 0 || s.Len() != len(all) {
-		t.Fatalf("%d values, %d listed by topic, Len %d, difference by owner %d", len(all), listed, s.Len(), own)
+	if listed+hidden != len(all) || own != 0 || s.Len() != len(all) {
+		t.Fatalf("%d values, %d of them hidden, %d listed by topic, Len %d, difference by owner %d", len(all), hidden, listed, s.Len(), own)
 	}
 	for r, cloud := range s.clouds {
 		if len(cloud) == 0 || cloud[0].lo <= s.context[r]+1 {

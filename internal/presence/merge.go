@@ -1,5 +1,7 @@
 package presence
 
+import "slices"
+
 // Merge takes over what another replica knows, a delta or a state, and returns
 // the entries that became visible and those that ceased to be, both sorted.
 //
@@ -30,14 +32,18 @@ func (s *State) observe(d *Delta) (joins, leaves []*Entry) {
 			s.clouds[r] = s.clouds[r].Union(cloud)
 		}
 	}
-	sortEntries(joins)
-	sortEntries(leaves)
 	for _, e := range joins {
 		s.values.put(e)
 	}
+	for _, e := range leaves {
+		s.values.remove(e.Tag)
+	}
+	joins, leaves = s.online(joins), s.online(leaves)
+	sortEntries(joins)
+	sortEntries(leaves)
 	s.topics.insert(joins)
-	s.forget(leaves)
-	return s.shown(joins), s.shown(leaves)
+	s.topics.remove(leaves)
+	return joins, leaves
 }
 
 // Compact folds the clouds into the context: what joins on to a replica's
@@ -64,7 +70,9 @@ func (s *State) ReplicaUp(r Replica) (joins []*Entry) {
 		return nil
 	}
 	delete(s.down, r)
-	return s.entriesOf(r)
+	joins = s.entriesOf(r)
+	s.topics.insert(joins)
+	return joins
 }
 
 // ReplicaDown hides a replica and returns the entries that ceased to be
@@ -75,7 +83,9 @@ func (s *State) ReplicaDown(r Replica) (leaves []*Entry) {
 		return nil
 	}
 	s.down[r] = true
-	return s.entriesOf(r)
+	leaves = s.entriesOf(r)
+	s.topics.remove(leaves)
+	return leaves
 }
 
 // RemoveDownReplicas forgets a replica that is permanently down, with all that
@@ -85,13 +95,12 @@ func (s *State) RemoveDownReplicas(r Replica) (leaves []*Entry) {
 	if !s.takes(r) {
 		return nil
 	}
-	leaves = s.entriesOf(r)
-	s.forget(leaves)
-	visible := s.shown(leaves)
+	leaves = s.ReplicaDown(r)
+	delete(s.values, r)
 	delete(s.context, r)
 	delete(s.clouds, r)
 	delete(s.down, r)
-	return visible
+	return leaves
 }
 
 // takes says whether entries of r are taken over from others.
@@ -104,12 +113,12 @@ func (s *State) knows(tag Tag) bool {
 	return tag.Clock <= s.context[tag.Replica] || s.clouds[tag.Replica].Has(tag.Clock)
 }
 
-// shown returns those of the entries whose replicas are up.
-func (s *State) shown(entries []*Entry) []*Entry {
+// online returns those of the entries whose replicas are up.
+func (s *State) online(entries []*Entry) []*Entry {
 	if len(s.down) == 0 {
 		return entries
 	}
-	return s.online(entries)
+	return slices.DeleteFunc(entries, func(e *Entry) bool { return s.down[e.Tag.Replica] })
 }
 
 func (s *State) entriesOf(r Replica) []*Entry {
@@ -119,12 +128,4 @@ func (s *State) entriesOf(r Replica) []*Entry {
 	}
 	sortEntries(entries)
 	return entries
-}
-
-// forget takes out sorted entries of other replicas.
-func (s *State) forget(entries []*Entry) {
-	s.topics.remove(entries)
-	for _, e := range entries {
-		s.values.remove(e.Tag)
-	}
 }

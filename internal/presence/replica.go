@@ -15,7 +15,10 @@ type Replica struct {
 
 // Compare orders by name, then by version.
 func (r Replica) Compare(o Replica) int {
-	return cmp.Or(strings.Compare(r.Name, o.Name), cmp.Compare(r.Vsn, o.Vsn))
+	if c := strings.Compare(r.Name, o.Name); c != 0 {
+		return c
+	}
+	return cmp.Compare(r.Vsn, o.Vsn)
 }
 
 // String gives "name@vsn".

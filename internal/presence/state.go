@@ -22,7 +22,7 @@ type State struct {
 	context Context // of itself and of every replica it takes entries of
 	clouds  Clouds  // what it knows above the context, not of itself
 	values  Values
-	topics  topics
+	topics  topics                     // without those of replicas that are down
 	owners  map[Owner]map[place]*Entry // own entries only
 	down    map[Replica]bool
 	delta   *Delta // own changes since the last ResetDelta
@@ -109,11 +109,11 @@ func (s *State) GetByOwner(owner Owner) []*Entry {
 }
 
 // GetByTopic returns the entries of a topic whose replicas are up, sorted.
-func (s *State) GetByTopic(topic string) []*Entry { return s.online(s.topics[topic]) }
+func (s *State) GetByTopic(topic string) []*Entry { return slices.Clone(s.topics[topic]) }
 
 // GetByKey returns the entries of a key in a topic whose replicas are up,
 // sorted.
-func (s *State) GetByKey(topic, key string) []*Entry { return s.online(s.topics.byKey(topic, key)) }
+func (s *State) GetByKey(topic, key string) []*Entry { return slices.Clone(s.topics.byKey(topic, key)) }
 
 // OnlineList returns all entries whose replicas are up, sorted.
 func (s *State) OnlineList() []*Entry {
@@ -121,25 +121,11 @@ func (s *State) OnlineList() []*Entry {
 	for _, topic := range slices.Sorted(maps.Keys(s.topics)) {
 		list = append(list, s.topics[topic]...)
 	}
-	return s.online(list)
+	return list
 }
 
 // Len counts the entries, those of replicas that are down too.
 func (s *State) Len() int { return s.values.Len() }
-
-// online returns a copy without the entries of replicas that are down.
-func (s *State) online(entries []*Entry) []*Entry {
-	if len(s.down) == 0 {
-		return slices.Clone(entries)
-	}
-	visible := make([]*Entry, 0, len(entries))
-	for _, e := range entries {
-		if !s.down[e.Tag.Replica] {
-			visible = append(visible, e)
-		}
-	}
-	return visible
-}
 
 // HasDelta says whether the own entries changed since the last ResetDelta.
 func (s *State) HasDelta() bool { return !s.delta.Empty() }

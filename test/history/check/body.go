@@ -18,7 +18,10 @@ const (
 var durable = map[string]bool{eventMessage: true, eventChange: true}
 
 // letters hold what JSON and UTF-8 make difficult.
-var letters = []rune("aZ 9\"\\/\n\t\u0001<>&é€😀\u2028")
+var (
+	letters = []rune("aZ 9\"\\/\n\t\u0001<>&é€😀\u2028")
+	wide    = []rune("€😀") // make the most bytes of a character
+)
 
 // A draft is a message to be published.
 type draft struct {
@@ -36,17 +39,17 @@ func newDraft(publisher string, number int, topic, event string, most int) draft
 
 // randomText is short as a rule, and seldom longer than one notification holds.
 func randomText(most int) string {
-	length := 20 + rand.IntN(180)
+	length, of := 20+rand.IntN(180), letters
 	switch n := rand.IntN(100); {
 	case n < 3:
-		length = most/2 + rand.IntN(most/2)
+		length, of = most/2+rand.IntN(most/2), wide
 	case n < 20:
 		length = 200 + rand.IntN(1800)
 	}
 	var text strings.Builder
 	text.WriteByte('.') // so that no blank is lost at the end of the key
 	for range min(length, most) - 2 {
-		text.WriteRune(letters[rand.IntN(len(letters))])
+		text.WriteRune(of[rand.IntN(len(of))])
 	}
 	text.WriteByte('.')
 	return text.String()

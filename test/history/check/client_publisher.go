@@ -44,23 +44,23 @@ func (p *clientPublisher) run(ctx, stop context.Context) {
 	defer p.disconnect()
 	for number := 0; pause(stop, between(p.every/2, p.every*3/2)); number++ {
 		d := newDraft(p.name, number, p.topics[rand.IntN(len(p.topics))], eventMessage, clientMost)
-		outcome, id := p.publish(ctx, d)
-		p.record.add(byClient, d.publish(p.name, outcome, id))
-		if outcome == verify.Committed && oneIn(20) {
-			p.publishAgain(ctx, d, id)
+		published := p.publish(ctx, d)
+		p.record.add(byClient, published)
+		if published.Outcome == verify.Committed && oneIn(20) {
+			p.publishAgain(ctx, d, published.ID)
 		}
 	}
 }
 
 // publish tries until the message is acknowledged. A message that was answered
 // with nothing but errors is given up sometimes.
-func (p *clientPublisher) publish(ctx context.Context, d draft) (verify.Outcome, int64) {
+func (p *clientPublisher) publish(ctx context.Context, d draft) verify.Publish {
 	certain := true // that no try got through
 	for tries := 0; ; tries++ {
 		if tries > 0 {
 			p.counts.repeats.Add(1)
 			if !pause(ctx, between(retryLeast, retryMost)) {
-				return verify.Unanswered, 0
+				return d.publish(p.name, verify.Unanswered, 0)
 			}
 		}
 		if !p.connected(ctx) {
@@ -79,11 +79,13 @@ func (p *clientPublisher) publish(ctx context.Context, d draft) (verify.Outcome,
 			if err != nil {
 				p.record.complain("%s: %v", p.name, err)
 			}
-			return verify.Committed, id
+			return d.publish(p.name, verify.Committed, id)
 		default:
 			p.counts.refusals.Add(1)
 			if certain && oneIn(2) {
-				return verify.Refused, 0
+				refused := d.publish(p.name, verify.Refused, 0)
+				refused.Reason = fmt.Sprintf("try %d: %.200s", tries+1, r.Response)
+				return refused
 			}
 			if oneIn(2) {
 				p.disconnect()

@@ -26,7 +26,7 @@ func main() {
 
 // mainCode returns the exit code.
 func mainCode(ctx context.Context, arguments []string, out io.Writer) int {
-	s, err := parseSettings(arguments)
+	s, err := parseSettings(arguments, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}

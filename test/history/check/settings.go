@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -20,9 +21,10 @@ type settings struct {
 	logs        string
 }
 
-func parseSettings(arguments []string) (settings, error) {
+func parseSettings(arguments []string, out io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	flags.SetOutput(out)
 	flags.DurationVar(&s.duration, "duration", 10*time.Minute, "how long to publish and to break things")
 	flags.DurationVar(&s.faultEvery, "fault-every", 10*time.Second, "time between the beginnings of two faults")
 	flags.DurationVar(&s.settle, "settle", time.Minute, "how long everything may take to arrive after the last fault")

@@ -116,7 +116,7 @@ func (t *table) checkPublishes(publishes []Publish, found *findings) {
 			}
 		case Refused:
 			if len(at) > 0 {
-				found.add(KindRefused, "message %s of %s was answered with an error and is stored: %v", p.Key, p.Publisher, at)
+				found.add(KindRefused, "message %s of %s was answered with an error (%s) and is stored: %v", p.Key, p.Publisher, p.Reason, at)
 			}
 		case Unknown:
 		case Unanswered:

@@ -34,7 +34,8 @@ type Publish struct {
 	Key       string // the first word of the text
 	Text      Sum    // of the whole text
 	Outcome   Outcome
-	ID        int64 // what the reply said; 0 where there is none, as in SQL
+	ID        int64  // what the reply said; 0 where there is none, as in SQL
+	Reason    string // what the last error said, of those that were refused
 }
 
 // Topic is a topic's counter.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/trunkline/trunkline/internal/realtime"
 )
@@ -74,6 +76,10 @@ type handler struct {
 	// Of a durable topic only.
 	durable *HistoryOptions
 	release func() // of the topic's feed
+
+	// Of a channel that was tracked only.
+	trackOnce sync.Once
+	tracked   atomic.Pointer[Tracked]
 }
 
 func (h *handler) Join(ctx context.Context, c *realtime.Channel, params realtime.Payload) (realtime.Payload, error) {
@@ -137,9 +143,6 @@ func (h *handler) HandleInfo(ctx context.Context, c *realtime.Channel, msg any) 
 }
 
 func (h *handler) Terminate(ctx context.Context, _ *realtime.Channel, reason error) {
-	if h.release != nil {
-		defer h.release()
-	}
 	t, ok := h.channel.(Terminator)
 	if !ok {
 		return
@@ -149,6 +152,15 @@ func (h *handler) Terminate(ctx context.Context, _ *realtime.Channel, reason err
 		reason = &PanicError{Value: p.Value, Stack: p.Stack}
 	}
 	t.Terminate(ctx, &h.socket, reason)
+}
+
+func (h *handler) Ended() {
+	if t := h.tracked.Load(); t != nil {
+		t.Close()
+	}
+	if h.release != nil {
+		h.release()
+	}
 }
 
 func (h *handler) Intercepts() []string {

@@ -35,8 +35,10 @@ type Config struct {
 	// tokens are to be accepted. Required, at least 20 bytes, as they stand.
 	SecretKeyBase string
 
-	// Node is this node's name for people, in logs and metrics. Default: the
-	// host's name.
+	// Node is this node's name, in logs, and in presence, where a node that
+	// starts under the name of an old one replaces it at once: give each node
+	// its own, or none. Default: the host's name for people, and a unique one
+	// for presence.
 	Node string
 	// Host is the host that browsers reach the server by, for the origin check.
 	// Default: whatever host a request names.
@@ -52,6 +54,18 @@ type Config struct {
 	MailboxSize int
 	// DrainTimeout bounds the end of Run. Default 30 s, as in Phoenix.
 	DrainTimeout time.Duration
+
+	// PresenceBroadcastPeriod is the time between two broadcasts of presence
+	// changes to the other nodes; after four of silence comes a heartbeat.
+	// Default 250 ms. The same on all nodes.
+	PresenceBroadcastPeriod time.Duration
+	// PresenceDownPeriod is the silence after which a node's presences leave.
+	// Default 7 s.
+	PresenceDownPeriod time.Duration
+	// PresenceDiffInterval is the least time between two diffs of a topic; what
+	// comes sooner is told in one. Default 50 ms; negative tells each change on
+	// its own.
+	PresenceDiffInterval time.Duration
 
 	// Logger gets the server's logs. Default: slog.Default().
 	Logger *slog.Logger

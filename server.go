@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trunkline/trunkline/internal/history"
+	"github.com/trunkline/trunkline/internal/presence"
 	"github.com/trunkline/trunkline/internal/pubsub"
 	"github.com/trunkline/trunkline/internal/realtime"
 	"github.com/trunkline/trunkline/internal/sock"
@@ -36,12 +37,15 @@ type Server struct {
 	durables   []durable
 	registerer prometheus.Registerer
 	history    atomic.Pointer[history.History] // set by Run
+	presences  []presencePattern
+	tracker    *presence.Tracker
 }
 
 // New checks the configuration and returns a server that has not opened a
 // connection yet. Each error names its field, and the setting of the same
 // meaning of the trunkline program.
 func New(cfg Config) (*Server, error) {
+	replica := cfg.Node // only a name that was given on purpose is unique
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -92,6 +96,22 @@ func New(cfg Config) (*Server, error) {
 			h.Lost()
 		}
 	})
+	if s.tracker, err = presence.New(presence.Config{
+		Bus:             node{s.bus},
+		Ready:           s.bus.Ready,
+		Deliver:         s.deliverDiff,
+		Options:         s.presenceOptions,
+		Name:            replica,
+		DiffInterval:    cfg.PresenceDiffInterval,
+		BroadcastPeriod: cfg.PresenceBroadcastPeriod,
+		DownPeriod:      cfg.PresenceDownPeriod,
+		Logger:          cfg.Logger,
+		Registerer:      s.registerer,
+	}); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	s.bus.Handle(presence.KindPresence, func(m pubsub.Message) { s.tracker.HandleBus(m.Node, m.Body) })
+	s.bus.OnLoss(func(pubsub.Loss) { s.tracker.Lost() })
 	s.bus.Handle(realtime.KindLongPoll, func(m pubsub.Message) { s.engine.HandleLongPollBus(m.Node, m.Topic, m.Body) })
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
@@ -153,19 +173,26 @@ func (s *Server) Run(ctx context.Context) error {
 	s.history.Store(hist)
 
 	// Draining channels still publish and broadcast, so the parts end one after
-	// the other: the engine when ctx ends, then the history, the bus last.
+	// the other: the engine when ctx ends, then history and presence, the bus
+	// last.
 	engineCtx, stopEngine := context.WithCancel(ctx)
-	historyCtx, stopHistory := context.WithCancel(context.WithoutCancel(ctx))
+	stateCtx, stopState := context.WithCancel(context.WithoutCancel(ctx))
 	busCtx, stopBus := context.WithCancel(context.WithoutCancel(ctx))
 	var g errgroup.Group
 	g.Go(func() error {
-		defer stopHistory()
+		defer stopState()
 		return s.engine.Run(engineCtx)
 	})
 	g.Go(func() error {
-		defer stopEngine()
 		defer stopBus()
-		return hist.Run(historyCtx)
+		var state errgroup.Group
+		for _, run := range []func(context.Context) error{hist.Run, s.tracker.Run} {
+			state.Go(func() error {
+				defer stopEngine()
+				return run(stateCtx)
+			})
+		}
+		return state.Wait()
 	})
 	g.Go(func() error {
 		defer stopEngine()

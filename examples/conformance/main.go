@@ -58,6 +58,8 @@ func run(ctx context.Context, listen string) error {
 		DatabaseDirectURL: os.Getenv("DATABASE_DIRECT_URL"),
 		SecretKeyBase:     strings.Repeat("0123456789abcdef", 4),
 		Host:              "localhost",
+		// As in Phoenix, each change is told on its own.
+		PresenceDiffInterval: -1,
 	})
 	if err != nil {
 		return err

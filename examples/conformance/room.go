@@ -13,9 +13,10 @@ import (
 
 // Room is the fixture's main channel.
 type Room struct {
-	srv  *trunkline.Server
-	user string
-	trap bool // as if the channel trapped exits and ignored them
+	srv    *trunkline.Server
+	user   string
+	device any  // shown in presence
+	trap   bool // as if the channel trapped exits and ignored them
 }
 
 type object = map[string]any
@@ -45,6 +46,7 @@ func (r *Room) Join(ctx context.Context, s *trunkline.Socket, params trunkline.P
 	var p struct {
 		Password string
 		Trap     bool
+		Device   any
 	}
 	_ = params.Decode(&p) // params may be any JSON value
 	r.trap = p.Trap
@@ -66,17 +68,21 @@ func (r *Room) Join(ctx context.Context, s *trunkline.Socket, params trunkline.P
 		time.Sleep(300 * time.Millisecond)
 	case room == "joinpush":
 		return nil, s.Send(welcome{})
+	case strings.HasPrefix(room, "p:"):
+		return nil, s.Send(afterJoin{p.Device})
 	}
 	return nil, nil
 }
 
 // HandleInfo ignores what it does not know.
-func (r *Room) HandleInfo(_ context.Context, s *trunkline.Socket, msg any) error {
+func (r *Room) HandleInfo(ctx context.Context, s *trunkline.Socket, msg any) error {
 	switch msg := msg.(type) {
 	case welcome:
 		return s.Push("welcome", object{"n": 1})
 	case idle:
 		return s.Push("idle", object{})
+	case afterJoin:
+		return r.appear(ctx, s, msg.device)
 	case stopLater:
 		return msg.reason
 	}

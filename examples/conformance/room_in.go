@@ -9,7 +9,7 @@ import (
 )
 
 // HandleIn has one clause for each event of the fixture.
-func (r *Room) HandleIn(_ context.Context, s *trunkline.Socket, event string, p trunkline.Payload) (trunkline.Reply, error) {
+func (r *Room) HandleIn(ctx context.Context, s *trunkline.Socket, event string, p trunkline.Payload) (trunkline.Reply, error) {
 	none := trunkline.NoReply
 	switch event {
 	case "new_msg":
@@ -67,7 +67,7 @@ func (r *Room) HandleIn(_ context.Context, s *trunkline.Socket, event string, p 
 	case "other", "other_from", "subscribe":
 		return r.topic(s, event, p)
 	}
-	return none, errUnknownEvent(event)
+	return r.presence(ctx, s, event, p)
 }
 
 func stopReason(p trunkline.Payload) error {

@@ -35,6 +35,7 @@ type Channel struct {
 	subs     []*subscription         // the first is the channel's own topic
 
 	joined atomic.Bool // Join returned ok and the channel has not ended
+	told   atomic.Bool // Ended was called
 	muted  atomic.Bool // replaced: nothing more goes to the client
 
 	// Of the running goroutine alone.
@@ -197,8 +198,7 @@ func (c *Channel) end(reason error, rest []item) {
 		}
 		cancel()
 	}
-	c.joined.Store(false)
-	c.unsubscribeAll()
+	c.detach()
 	c.socket.remove(c)
 	switch {
 	case !c.terminate || c.muted.Load():
@@ -249,9 +249,23 @@ func (c *Channel) awaitEnd(ctx context.Context) {
 		c.Log().Warn("a channel did not end in time; abandoned")
 		c.muted.Store(true)
 		c.cancelRun()
-		c.unsubscribeAll()
+		c.detach()
 	}
 }
+
+// detach takes the channel out of everything that could reach it.
+func (c *Channel) detach() {
+	wasJoined := c.joined.Swap(false)
+	c.unsubscribeAll()
+	if wasJoined && c.told.CompareAndSwap(false, true) {
+		if err := c.guard(func() error { c.handler.Ended(); return nil }); err != nil {
+			c.logCrash("ended crashed", err)
+		}
+	}
+}
+
+// Joined reports whether the channel is joined and has not ended.
+func (c *Channel) Joined() bool { return c.joined.Load() }
 
 // guard turns a panic into the channel's crash.
 func (c *Channel) guard(f func() error) (err error) {

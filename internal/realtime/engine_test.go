@@ -57,6 +57,8 @@ func (h *fakeHandler) Terminate(ctx context.Context, c *Channel, reason error) {
 	}
 }
 
+func (h *fakeHandler) Ended() {}
+
 func (h *fakeHandler) Intercepts() []string { return h.intercepts }
 
 // recorder is a transport that keeps what is sent.

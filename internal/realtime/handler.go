@@ -29,6 +29,10 @@ type Handler interface {
 	HandleInfo(ctx context.Context, c *Channel, msg any) error
 	// Terminate runs once after a successful Join, when the channel ends.
 	Terminate(ctx context.Context, c *Channel, reason error)
+	// Ended is called once after Terminate, when nothing more can reach the
+	// channel or its client. It may be called while another method has not
+	// returned, when the channel was abandoned.
+	Ended()
 	// Intercepts lists the events that go to HandleOut; asked once, after Join.
 	Intercepts() []string
 }

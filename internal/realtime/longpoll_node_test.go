@@ -45,6 +45,7 @@ func (h *pollRoom) HandleIn(_ context.Context, c *Channel, event string, p Paylo
 
 func (h *pollRoom) HandleOut(context.Context, *Channel, string, Payload) error { return nil }
 func (h *pollRoom) HandleInfo(context.Context, *Channel, any) error            { return nil }
+func (h *pollRoom) Ended()                                                     {}
 func (h *pollRoom) Intercepts() []string                                       { return nil }
 func (h *pollRoom) Terminate(_ context.Context, _ *Channel, reason error) {
 	h.node.ends <- reason

@@ -276,12 +276,13 @@ func TestOpenTransactionDelaysNobody(t *testing.T) { // alone, since it measures
 		t.Fatal(err)
 	}
 	slices.Sort(took)
-	// The most of a busy machine's measurements; whoever waited would wait for
-	// seconds.
-	if p99 := took[len(took)*99/100]; p99 > 20*time.Millisecond || took[len(took)-1] > time.Second {
-		t.Errorf("of %d publishers the 99th percentile waited %v, the slowest %v", len(took), p99, took[len(took)-1])
+	// Whoever waited for the transaction would wait for seconds; on an idle
+	// machine all take a few milliseconds.
+	p90, most := took[len(took)*9/10], took[len(took)-1]
+	if p90 > 20*time.Millisecond || most > time.Second {
+		t.Errorf("of %d publishers the 90th percentile waited %v, the slowest %v", len(took), p90, most)
 	}
-	t.Logf("publishing took p50 %v, p99 %v, at most %v", took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
+	t.Logf("publishing took p50 %v, p90 %v, p99 %v, at most %v", took[len(took)/2], p90, took[len(took)*99/100], most)
 }
 
 func TestPublishChanges(t *testing.T) {

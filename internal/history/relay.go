@@ -49,6 +49,9 @@ type relay struct {
 	// told of: the connection broke during a drain, or another relay's
 	// leadership ended. The topics' heads tell which.
 	missed func()
+	// found is told the generation of the database that is drained from now on
+	// (see store.generation), before deliver is told anything of it. It may be nil.
+	found func(generation int64)
 }
 
 // run works until ctx ends, and returns when nothing of it is left. What goes
@@ -90,9 +93,22 @@ func (r *relay) session(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	if err := r.identify(ctx, db); err != nil {
+		return err
+	}
 	r.log.InfoContext(ctx, "history: this node relays what SQL publishes")
 	r.missed() // whoever led before may not have told all
 	return r.lead(ctx, conn, db)
+}
+
+func (r *relay) identify(ctx context.Context, db *store) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	generation, err := db.generation(ctx)
+	if err == nil && r.found != nil {
+		r.found(generation)
+	}
+	return err
 }
 
 func (r *relay) tryLead(ctx context.Context, db *store) (bool, error) {

@@ -18,6 +18,7 @@ type told struct {
 	mu     sync.Mutex
 	rows   []drained
 	missed int
+	found  []int64 // generations
 	count  map[string]int
 	more   chan struct{}
 }
@@ -64,6 +65,7 @@ func startRelayAs(t testing.TB, url string, schema *dbsqlc.Schema) *told {
 		count:   func(kind string) { changed(func() { result.count[kind]++ }) },
 		deliver: func(rows []drained) { changed(func() { result.rows = append(result.rows, rows...) }) },
 		missed:  func() { changed(func() { result.missed++ }) },
+		found:   func(generation int64) { changed(func() { result.found = append(result.found, generation) }) },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -90,6 +92,9 @@ func TestRelay(t *testing.T) {
 	url := pgtest.URL(t)
 	r, s := startRelay(t, url), storeOn(t, url)
 	r.await(t, leads)
+	if generation, err := s.generation(context.Background()); err != nil || len(r.found) != 1 || r.found[0] != generation {
+		t.Errorf("it found the generations %v, want %d, %v", r.found, generation, err)
+	}
 	for n := range 3000 {
 		mustPublish(t, s, fmt.Sprint("t", n%3), "e", "{}", "")
 	}

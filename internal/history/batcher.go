@@ -13,7 +13,8 @@ import (
 const (
 	batchMessages = 1000
 	batchBytes    = 1 << 20
-	// maxFails bounds how often a message is tried whose topic is found gone.
+	// maxFails bounds how often a message is tried when its topic or partition
+	// is another one than before.
 	maxFails = 5
 	// Above lingerRate batches a second, a batch waits for lingerMessages or
 	// lingerTime: small batches would take the machine for the same latency.
@@ -256,6 +257,9 @@ func (b *batcher) refused(ctx context.Context, db database, generation int64, ba
 	case code == "40001", code == "40P01": // serialization failure, deadlock
 		b.queue.carry(batch, false)
 		return nil
+	case code == "23514" && failAgain(batch): // a partition was attached meanwhile
+		b.queue.carry(batch, false)
+		return nil
 	case class != "22" && class != "23" && class != "54": // not the messages' fault
 		b.queue.carry(batch, false)
 		return err
@@ -271,6 +275,16 @@ func (b *batcher) refused(ctx context.Context, db database, generation int64, ba
 		}
 	}
 	return nil
+}
+
+// failAgain counts a failure of the batch, and tells whether it may have another.
+func failAgain(batch []*pending) bool {
+	again := true
+	for _, p := range batch {
+		p.fails++
+		again = again && p.fails < maxFails
+	}
+	return again
 }
 
 // rate counts what happened in the last second, roughly.

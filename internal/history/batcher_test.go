@@ -244,19 +244,22 @@ func TestRefusedStatements(t *testing.T) {
 	refusal := func(code string) error {
 		return fmt.Errorf("append: %w", &pgconn.PgError{SeverityUnlocalized: "ERROR", Code: code})
 	}
-	t.Run("deadlock", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			server, tries := newFakeServer(), 0
-			server.before = func(kind string, _ []entry) error {
-				if tries++; kind == "append" && tries < 5 {
-					return refusal("40P01")
+	for _, code := range []string{"40P01", "23514"} { // deadlock; a partition that was attached
+		t.Run(code, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, tries := newFakeServer(), 0
+				server.before = func(kind string, _ []entry) error {
+					if kind == "append" && tries < 3 {
+						tries++
+						return refusal(code)
+					}
+					return nil
 				}
-				return nil
-			}
-			n := startFake(t, server, Config{})
-			n.publish(t, "room:1", "x")
+				n := startFake(t, server, Config{})
+				n.publish(t, "room:1", "x")
+			})
 		})
-	})
+	}
 	t.Run("one bad message", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			server := newFakeServer()

@@ -198,7 +198,7 @@ func TestReconnectStorm(t *testing.T) {
 	}
 	for _, topics := range []int{1, 500} {
 		t.Run(fmt.Sprint("topics=", topics), func(t *testing.T) {
-			n := startReal(t, url, Config{SweepInterval: time.Hour})
+			n := startReal(t, url, Config{SweepInterval: time.Hour, ReadTimeout: 30 * time.Second})
 			before := n.statements("after") + n.statements("topics") + n.statements("before")
 			began := time.Now()
 			topic := func(i int) string { return fmt.Sprint("room:", i%topics) }

@@ -21,7 +21,7 @@ type pending struct {
 
 	place  place // guarded by the queue
 	misses int   // batches in which its topic was busy; guarded by the queue
-	fails  int   // times that its topic was gone; the batcher's
+	fails  int   // tries in vain; the batcher's
 }
 
 func (p *pending) bytes() int { return len(p.payload) + len(p.event) + len(p.key) + len(p.topic) }

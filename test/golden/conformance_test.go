@@ -17,7 +17,7 @@ func TestGolden(t *testing.T) {
 	node := startNode(t, buildConformance(t), pgtest.URL(t))
 	target := Target{BaseURL: node.url, Shutdown: node.terminate}
 	var replayer Replayer
-	cases := slices.DeleteFunc(allCases(t), isPresence)
+	cases := allCases(t)
 	slices.SortStableFunc(cases, func(a, b Case) int { return boolInt(a.Shuts()) - boolInt(b.Shuts()) })
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
@@ -38,7 +38,7 @@ func TestGoldenTwoNodes(t *testing.T) {
 	remote := Target{BaseURL: first.url, PublishURL: second.url}
 	var replayer Replayer
 	replayed := 0
-	for _, c := range slices.DeleteFunc(allCases(t), isPresence) {
+	for _, c := range allCases(t) {
 		if !reachesOthers(c) {
 			continue
 		}
@@ -65,9 +65,6 @@ func TestGoldenTwoNodes(t *testing.T) {
 		t.Errorf("only %d replays on two nodes", replayed)
 	}
 }
-
-// isPresence: these cases have a test of their own.
-func isPresence(c Case) bool { return strings.HasPrefix(c.Name, "presence.") }
 
 // reachesOthers: not binary.to_v1_client, where a broadcaster crashes because of
 // a member that its own node cannot encode for.

@@ -22,5 +22,10 @@
 //	err = srv.Run(ctx)
 //
 // Broadcasts are at most once, as in Phoenix: a client that is away misses
-// them.
+// them. Topics that Server.Durable names are more: what is published on them is
+// stored in Postgres, numbered without gaps, and delivered to each subscriber
+// once and in order, also to those that were away.
+//
+// Presence (Socket.Track) shows who is in a topic, on all nodes, without
+// storing anything.
 package trunkline

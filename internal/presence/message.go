@@ -50,7 +50,7 @@ func (m *message) encode() []byte {
 // decodeMessage reads what encode made; clock and delta point into b, and are
 // read later. It is ErrMalformed if it is nothing that this version sends.
 func decodeMessage(b []byte) (message, error) {
-	r := reader{rest: b, size: len(b)}
+	r := decoder{rest: b, size: len(b)}
 	if v := r.uvarint("version"); r.err == nil && v != messageVersion {
 		r.fail("version %d, this is %d", v, messageVersion)
 	}

@@ -19,7 +19,9 @@ type shard struct {
 
 	// Of the goroutine.
 	silent  int // periods without a broadcast
-	periods int // since the last look at the clocks
+	hello   time.Time
+	missing bool // something was lost, and the next period says hello
+	periods int  // since the last look at the clocks
 	heard   ClockSet
 	asked   map[Replica]time.Time // for a transfer that has not come yet
 
@@ -48,7 +50,7 @@ func newShard(t *Tracker, index int) *shard {
 func (s *shard) run(ctx context.Context) {
 	ticker := time.NewTicker(s.tracker.config.BroadcastPeriod)
 	defer ticker.Stop()
-	s.broadcast(msgHello)
+	s.sayHello(time.Now())
 	for {
 		select {
 		case <-ctx.Done():
@@ -66,7 +68,11 @@ func (s *shard) run(ctx context.Context) {
 // period is what is done each broadcast period.
 func (s *shard) period(now time.Time) {
 	s.silent++
-	s.broadcast(msgHeartbeat)
+	if s.missing {
+		s.sayHello(now)
+	} else {
+		s.broadcast(msgHeartbeat)
+	}
 	if s.periods++; s.periods >= s.tracker.config.ClockSamplePeriods {
 		s.periods = 0
 		s.sampleClocks(now)
@@ -79,13 +85,23 @@ func (s *shard) period(now time.Time) {
 func (s *shard) handle(i item) {
 	switch {
 	case i.lost:
-		clear(s.asked)
-		s.broadcast(msgHello)
+		s.missing = true
+		if now := time.Now(); now.Sub(s.hello) >= s.tracker.config.BroadcastPeriod {
+			s.sayHello(now)
+		}
 	case i.change.Status != 0:
 		s.follow(i.change)
 	default:
 		s.receive(i)
 	}
+}
+
+// sayHello asks for everybody's clock: once in a period at most, for a hello can
+// be lost, too, and each loss leads to one.
+func (s *shard) sayHello(now time.Time) {
+	s.hello, s.missing = now, false
+	clear(s.asked)
+	s.broadcast(msgHello)
 }
 
 // follow does what a replica's new status means for its entries.

@@ -2,6 +2,7 @@
 import { LongPoll, Socket } from "/phoenix.mjs"
 import { showAvatar } from "/avatar.js"
 import { Composer } from "/composer.js"
+import { askPassword, confirmDelete } from "/dialogs.js"
 import { Notifications } from "/notifications.js"
 import { Room } from "/room.js"
 import { RoomList } from "/room_list.js"
@@ -43,7 +44,7 @@ socket.onError(async () => {
 const rooms = [
   { topic: "room:lobby", name: "Lobby", about: "Open to everybody." },
   { topic: "room:private:den", name: "Den", about: "A private room, for those who know the password.", locked: true },
-].map(about => new Room(socket, session.userID, about))
+].map(about => new Room(socket, session.userID, { ...about, confirmDelete }))
 
 let current = null
 const composer = new Composer($("composer"), { input: $("body"), button: $("send"), error: $("body-error") })
@@ -57,24 +58,27 @@ function render() {
   $("room-about").textContent = current.about
   $("leave").hidden = !current.locked
   $("typing").textContent = current.typing.text()
+  $("newest").hidden = current.log.atEnd
+  $("newest").textContent = current.unread.count ? `${current.unread.count} new` : "Newest"
   composer.use(current)
 }
 
 for (const room of rooms) {
   $("logs").append(room.log.element)
-  room.onChange = () => {
-    if (room === current && document.visibilityState === "visible") room.unread = 0
-    render()
-  }
+  room.onChange = render
 }
-document.addEventListener("visibilitychange", () => current?.onChange())
+
+function showVisible() {
+  for (const room of rooms) room.show(room === current && document.visibilityState === "visible")
+}
+document.addEventListener("visibilitychange", showVisible)
+$("newest").addEventListener("click", () => current.log.scrollToEnd())
 
 function show(room) {
-  composer.keepDraft()
   current = room
-  room.unread = 0
   render()
   room.log.scrollToEnd()
+  showVisible()
 }
 
 async function open(room) {
@@ -87,35 +91,6 @@ async function open(room) {
   }
   show(room)
   $("body").focus()
-}
-
-/** Resolves to whether the user got in; wrong passwords may be tried again. */
-function askPassword(room) {
-  const dialog = $("password-dialog")
-  const done = new AbortController()
-  return new Promise(resolve => {
-    const finish = entered => {
-      done.abort()
-      dialog.close()
-      resolve(entered)
-    }
-    const form = $("password-form")
-    form.reset()
-    $("password-error").textContent = ""
-    form.addEventListener("submit", async event => {
-      event.preventDefault()
-      try {
-        await room.join({ password: $("password").value })
-        finish(true)
-      } catch (refusal) {
-        $("password-error").textContent = refusal === "bad password" ? "That is not the password." : `Not let in: ${refusal}.`
-        $("password").select()
-      }
-    }, { signal: done.signal })
-    $("password-cancel").addEventListener("click", () => finish(false), { signal: done.signal })
-    dialog.addEventListener("cancel", () => finish(false), { signal: done.signal })
-    dialog.showModal()
-  })
 }
 
 $("leave").addEventListener("click", () => {

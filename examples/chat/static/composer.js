@@ -2,7 +2,6 @@
 
 export class Composer {
   #room = null
-  #sending = false
   #input
   #button
   #error
@@ -22,41 +21,29 @@ export class Composer {
       this.#send()
     })
     input.addEventListener("input", () => {
-      this.#showError("")
-      if (input.value.trim() !== "") this.#room?.userTypes()
+      this.#room.draft = input.value
+      this.#setProblem("")
+      if (input.value.trim() !== "") this.#room.userTypes()
     })
   }
 
-  keepDraft() {
-    if (this.#room) this.#room.draft = this.#input.value
-  }
-
+  /** Shows the room's draft and what is wrong with it. */
   use(room) {
-    if (room !== this.#room) {
-      this.#room = room
-      this.#input.value = room.draft
-      this.#showError("")
-    }
-    this.#button.disabled = !room.ready
+    this.#room = room
+    if (this.#input.value !== room.draft) this.#input.value = room.draft
+    this.#button.disabled = !room.entered
+    this.#setProblem(room.problem)
   }
 
-  async #send() {
+  #send() {
     const room = this.#room
-    if (!room?.ready || this.#sending) return
-    const body = this.#input.value
-    this.#sending = true
-    try {
-      await room.send(body)
-      if (room.draft === body) room.draft = ""
-      if (room === this.#room && this.#input.value === body) this.#input.value = ""
-    } catch (problem) {
-      if (room === this.#room) this.#showError(problem)
-    } finally {
-      this.#sending = false
-    }
+    if (!room.entered) return
+    if (room.draft.trim() === "") this.#setProblem("The message can't be blank.")
+    else room.send(room.draft)
   }
 
-  #showError(text) {
+  #setProblem(text) {
+    this.#room.problem = text
     this.#error.textContent = text
     this.#input.setAttribute("aria-invalid", String(text !== ""))
   }

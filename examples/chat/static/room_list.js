@@ -25,9 +25,10 @@ export class RoomList {
     for (const [room, { button, badge }] of this.#buttons) {
       button.dataset.locked = room.locked && !room.entered
       button.ariaCurrent = room === current ? "true" : null
-      badge.hidden = room.unread === 0
-      badge.textContent = room.unread
-      button.ariaLabel = room.name + (room.locked ? ", private" : "") + (room.unread ? `, ${room.unread} unread` : "")
+      const unread = room.unread.count
+      badge.hidden = unread === 0
+      badge.textContent = unread > 99 ? "99+" : unread
+      button.ariaLabel = room.name + (room.locked ? ", private" : "") + (unread ? `, ${unread} unread` : "")
     }
   }
 }

@@ -46,6 +46,15 @@ export class Visitor {
     return this.page.getByRole("log")
   }
 
+  /** The user's own messages that the server has not answered yet. */
+  get pending() {
+    return this.log.getByRole("list", { name: "Not sent yet" })
+  }
+
+  nothingIsPending() {
+    return this.pending.getByRole("listitem").first().waitFor({ state: "detached" })
+  }
+
   /** Waits until the connection's state is shown as state. */
   isShown(state) {
     return this.page.locator(`#connection[data-state=${state}]`).waitFor()
@@ -54,7 +63,7 @@ export class Visitor {
   /** Waits until the room in view can take messages and notifications come. */
   async isReady() {
     await this.isShown("open")
-    await this.page.getByRole("button", { name: "Send", disabled: false }).waitFor()
+    await this.page.locator("[role=log][aria-busy=false]:visible").waitFor()
     await this.levelsAreSettled()
   }
 

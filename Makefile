@@ -2,6 +2,7 @@
 
 GO ?= go
 FUZZTIME ?= 60s
+DURATION ?= 10m
 GOLANGCI_LINT_VERSION := v2.15.0
 SQLC_VERSION := v1.31.1
 
@@ -9,7 +10,7 @@ tools := $(CURDIR)/bin/tools
 golangci_lint := $(tools)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build clean deps test test-go test-golden test-cluster test-js fuzz lint generate sqlc-diff compose-config compose-check
+.PHONY: help run build clean deps test test-go test-golden test-cluster test-js check-history fuzz lint generate sqlc-diff compose-config compose-check
 
 help: ## print this
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -42,6 +43,9 @@ test-golden: ## replay the transcripts recorded from Phoenix
 # Alone, because it measures; -race in GOFLAGS reaches the servers that it builds.
 test-cluster: ## server processes whose peers, database and network fail
 	GOFLAGS="$$($(GO) env GOFLAGS) -race" $(GO) test -timeout 15m ./test/cluster
+
+check-history: ## break servers, links and Postgres for DURATION (10m) and check that durable topics kept their promise
+	$(GO) run ./test/history/check -duration $(DURATION)
 
 test-js: ## phoenix.js in Node, and the demo in headless Chromium
 	cd test/js && npm ci && npm test

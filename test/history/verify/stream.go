@@ -50,19 +50,18 @@ func (t *table) checkStream(s *Stream, found *findings) {
 
 // checkDelivery compares a delivery with the table.
 func (t *table) checkDelivery(who, topic string, d Delivery, found *findings) {
-	switch t.absent[d.Key] {
-	case RolledBack:
-		found.add(KindRolledBack, "%s: was handed %s as %d, which was rolled back", who, d.Key, d.ID)
-	case Refused:
-		found.add(KindRefused, "%s: was handed %s as %d, which was answered with an error", who, d.Key, d.ID)
-	default:
-	}
-	if d.ID <= 0 {
-		found.add(KindWrongID, "%s: was handed %s with the id %d", who, d.Key, d.ID)
-		return
-	}
 	row, stored := t.rows[place{topic, d.ID}]
+	switch outcome := t.absent[d.Key]; {
+	case stored && row.Key == d.Key:
+		// That it is stored is the violation, one for all who got it.
+	case outcome == RolledBack:
+		found.add(KindRolledBack, "%s: was handed %s as %d, which was rolled back", who, d.Key, d.ID)
+	case outcome == Refused:
+		found.add(KindRefused, "%s: was handed %s as %d, which was answered with an error", who, d.Key, d.ID)
+	}
 	switch {
+	case d.ID <= 0:
+		found.add(KindWrongID, "%s: was handed %s with the id %d", who, d.Key, d.ID)
 	case !stored:
 		found.add(KindStranger, "%s: was handed %d (%s), which is not stored", who, d.ID, d.Key)
 	case row.Key != d.Key:

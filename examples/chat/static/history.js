@@ -28,7 +28,7 @@ export class History {
   /** Called when there may be something older: after a join, and when the log let go of it. */
   begin() {
     this.#asking = null
-    this.#show({ more: this.#log.oldestID > 1 })
+    this.#log.keepEnd(() => this.#show({ more: this.#log.oldestID > 1 }))
   }
 
   async #older() {

@@ -32,6 +32,7 @@ export class Log {
       this.#atEnd = this.atEnd
       this.onScroll()
     }, { passive: true })
+    new ResizeObserver(() => this.#atEnd && this.scrollToEnd()).observe(this.element)
   }
 
   get empty() {

@@ -25,7 +25,10 @@ export class Message {
     this.#text = make("p", "text")
     this.#bubble = make("div", "bubble", head, this.#text)
     this.element.append(avatar, this.#bubble)
-    if (own) this.element.append(this.#makeActions(id, actions))
+    if (own) {
+      this.element.append(this.#makeActions(id, actions))
+      this.element.tabIndex = -1 // so that a tap shows them
+    }
     this.update(payload)
   }
 
@@ -42,6 +45,7 @@ export class Message {
     this.#closeEditor()
     if (this.element.contains(document.activeElement)) this.element.closest(".log")?.focus({ preventScroll: true })
     this.element.className = "note deleted"
+    this.element.removeAttribute("tabindex")
     this.element.replaceChildren("Message deleted")
   }
 

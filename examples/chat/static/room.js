@@ -46,7 +46,10 @@ export class Room {
     this.log.onTrim = () => this.#history.begin()
     this.#stream = new Stream({
       entry: entry => this.#show(entry),
-      reset: () => this.log.clear(),
+      reset: () => {
+        this.log.clear()
+        this.unread.reset()
+      },
       truncated: () => this.log.note("Some of what was said meanwhile is no longer kept."),
     })
   }
@@ -132,7 +135,10 @@ export class Room {
 
   #show(entry) {
     this.log.append(entry)
-    if (entry.event !== "new_msg") return
+    if (entry.event !== "new_msg") {
+      this.unread.update() // what was deleted is not unread any more
+      return
+    }
     const { user_id: author, body } = entry.payload ?? {}
     this.typing.remove(author)
     if (author === this.#user) this.#outbox.shown(entry.id, body)

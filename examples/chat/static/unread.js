@@ -5,7 +5,8 @@ const waitMs = 250
 export class Unread {
   #room
   #count = 0
-  #seenID = 0
+  #readID = 0 // the newest that somebody saw
+  #toldID = 0
   #timer = null
 
   /** room: {isRead, lastID, ready, push(event, payload), onChange()}. */
@@ -20,23 +21,29 @@ export class Unread {
   /** A message came. */
   add() {
     if (!this.#room.isRead) this.#count++
-    this.#room.onChange()
     this.update()
+    this.#room.onChange()
   }
 
   /** Something came, or the reader came to the room or to its end. */
   update() {
+    if (this.#room.isRead) this.#readID = this.#room.lastID
     this.#timer ??= setTimeout(() => this.#tell(), waitMs)
+  }
+
+  /** The ids mean something else from now on. */
+  reset() {
+    this.#readID = this.#toldID = 0
   }
 
   #tell() {
     this.#timer = null
-    const { isRead, lastID, ready } = this.#room
-    if (!ready || (isRead && this.#seenID === lastID)) return
-    const id = isRead ? lastID : 0 // 0 only asks
+    const { isRead, ready } = this.#room
+    const id = this.#readID
+    if (!ready || (isRead && id === this.#toldID)) return
     this.#room.push("seen", { id }).receive("ok", ({ unread }) => {
       this.#count = unread
-      this.#seenID = Math.max(this.#seenID, id)
+      this.#toldID = id
       this.#room.onChange()
     })
   }

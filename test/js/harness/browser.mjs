@@ -23,7 +23,8 @@ export class Visitor {
   /** What the page complained about. */
   complaints = []
 
-  static async open(browser, url, user, options = {}) {
+  /** prepare: what is done to the page before it is opened. */
+  static async open(browser, url, user, options = {}, prepare = () => {}) {
     const visitor = new Visitor()
     visitor.context = await browser.newContext({ viewport: { width: 1100, height: 720 }, ...options })
     visitor.context.setDefaultTimeout(15_000)
@@ -32,6 +33,7 @@ export class Visitor {
       if (["error", "warning"].includes(message.type())) visitor.complaints.push(message.text())
     })
     page.on("pageerror", error => visitor.complaints.push(String(error)))
+    await prepare(page)
     await page.goto(user ? `${url}/?user=${user}` : url)
     return visitor
   }
@@ -82,6 +84,27 @@ export class Visitor {
   hears(author, text) {
     return this.log.locator(".message", { has: this.page.locator(".author", { hasText: author }) })
       .locator(".text").getByText(text, { exact: true }).waitFor()
+  }
+
+  /** The messages in view with exactly this text. */
+  messageWith(text) {
+    return this.log.locator(".message[data-id]", { has: this.page.getByText(text, { exact: true }) })
+  }
+
+  isAtEnd() {
+    return this.log.evaluate(log => log.scrollTop + log.clientHeight > log.scrollHeight - 2)
+  }
+
+  scrollTo(top) {
+    return this.log.evaluate((log, y) => { log.scrollTop = y }, top)
+  }
+
+  async enterDen() {
+    await this.page.getByRole("button", { name: "Den" }).click()
+    await this.page.getByLabel("Password").fill("secret")
+    await this.page.getByRole("dialog").getByRole("button", { name: "Enter" }).click()
+    await this.page.getByRole("heading", { name: "Den" }).waitFor()
+    await this.isReady()
   }
 
   async screenshot(name) {

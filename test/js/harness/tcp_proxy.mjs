@@ -25,8 +25,12 @@ export class TCPProxy {
     return proxy
   }
 
+  get url() {
+    return `http://127.0.0.1:${this.#server.address().port}`
+  }
+
   get socketURL() {
-    return `ws://127.0.0.1:${this.#server.address().port}`
+    return this.url.replace("http", "ws")
   }
 
   /** Resets every connection, and new ones too, until up(). */

@@ -58,6 +58,11 @@ type Config struct {
 	// Default: none.
 	Options func(topic string) Options
 
+	// OnLocal is told what changes on this node itself, each topic's changes in
+	// their order; an update is a join and a leave. It must not block, nor call
+	// the tracker. Default: none.
+	OnLocal func(joins, leaves []*Entry)
+
 	// Name of this node's replica. A node with the same name that starts later
 	// replaces it, so two nodes must not have the same. Default: Bus.Node().
 	Name string
@@ -110,6 +115,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("presence: Bus, Ready and Deliver are required")
 	}
 	defaultTo(&c.Options, func(string) Options { return Options{} }, c.Options == nil)
+	defaultTo(&c.OnLocal, func(_, _ []*Entry) {}, c.OnLocal == nil)
 	defaultTo(&c.Name, c.Bus.Node(), c.Name == "")
 	defaultTo(&c.Shards, 8, c.Shards == 0)
 	defaultTo(&c.BroadcastPeriod, 250*time.Millisecond, c.BroadcastPeriod == 0)

@@ -132,6 +132,14 @@ func (s *shard) show(joins, leaves []*Entry) {
 	}
 }
 
+// changed has own changes told. It is called with the lock held.
+func (s *shard) changed(joins, leaves []*Entry) {
+	if len(joins)+len(leaves) > 0 {
+		s.tracker.config.OnLocal(joins, leaves)
+		s.show(joins, leaves)
+	}
+}
+
 func (s *shard) track(owner Owner, topic, key string, meta json.RawMessage) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +150,7 @@ func (s *shard) track(owner Owner, topic, key string, meta json.RawMessage) erro
 	if err != nil {
 		return err
 	}
-	s.show([]*Entry{joined}, nil)
+	s.changed([]*Entry{joined}, nil)
 	return nil
 }
 
@@ -166,7 +174,7 @@ func (s *shard) update(was *Entry, meta json.RawMessage) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s.show([]*Entry{joined}, []*Entry{left})
+	s.changed([]*Entry{joined}, []*Entry{left})
 	return true, nil
 }
 
@@ -175,7 +183,7 @@ func (s *shard) untrack(owner Owner, topic, key string) bool {
 	defer s.mu.Unlock()
 	left, ok := s.state.Leave(owner, topic, key)
 	if ok {
-		s.show(nil, []*Entry{left})
+		s.changed(nil, []*Entry{left})
 	}
 	return ok
 }
@@ -183,7 +191,7 @@ func (s *shard) untrack(owner Owner, topic, key string) bool {
 func (s *shard) untrackOwner(owner Owner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.show(nil, s.state.LeaveOwner(owner))
+	s.changed(nil, s.state.LeaveOwner(owner))
 }
 
 // list returns what is shown of the topic, or of one key, sorted.

@@ -25,7 +25,8 @@ var ErrClosed = errors.New("the presence tracker has ended")
 // any message is a sign of life.
 //
 // Locks: the tracker's before an inbox's; a shard's before its outbox's. No
-// callback is called with one held, but for Config.Options and Bus.Publish.
+// callback is called with one held, but for Config.Options, Config.OnLocal and
+// Bus.Publish.
 type Tracker struct {
 	config  Config
 	replica Replica

@@ -24,8 +24,8 @@ var layers = map[string][]string{
 	"examples/embed":       {root},
 
 	root: {
-		"db/migrations", "internal/history", "internal/jobs", "internal/presence", "internal/pubsub",
-		"internal/realtime", "internal/sock", "internal/token",
+		"db/migrations", "internal/history", "internal/jobs", "internal/presence", "internal/presence/sqlview",
+		"internal/pubsub", "internal/realtime", "internal/sock", "internal/token",
 	},
 
 	"internal/realtime": {"internal/sock", "internal/token", "internal/wire"},
@@ -33,6 +33,8 @@ var layers = map[string][]string{
 	"internal/history":  services,
 	"internal/presence": services,
 	"internal/jobs":     services,
+
+	"internal/presence/sqlview": {"internal/dbsqlc", "internal/presence"},
 
 	"internal/wire":   {},
 	"internal/sock":   {},

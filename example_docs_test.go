@@ -1,6 +1,8 @@
 package trunkline_test
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,10 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/trunkline/trunkline"
+	"github.com/trunkline/trunkline/internal/pgtest"
 )
 
 // setting is a flag in the program's help.
@@ -117,23 +122,76 @@ func (d *descriptions) MustRegister(collectors ...prometheus.Collector) {
 
 func (d *descriptions) Unregister(prometheus.Collector) bool { return false }
 
+var metricInDocument = regexp.MustCompile("`(trunkline_[a-z_]+)[`{]")
+
+// docs/operations.md has every metric of a server that runs, and no other.
 func TestOperationsListEveryMetric(t *testing.T) {
 	t.Parallel()
 	var d descriptions
-	_, err := trunkline.New(trunkline.Config{
-		DatabaseURL: "postgres://localhost/app", SecretKeyBase: strings.Repeat("s", 20), Registerer: &d,
+	srv, err := trunkline.New(trunkline.Config{
+		DatabaseURL: pgtest.URL(t), SecretKeyBase: strings.Repeat("s", 20), Registerer: &d,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(d.names) < 20 {
-		t.Fatalf("only %d metrics found", len(d.names))
+	_, stop := start(srv)
+	stop()
+	for _, part := range []string{"trunkline_channels", "trunkline_websocket_", "trunkline_bus_", "trunkline_history_", "trunkline_presence_"} {
+		if !slices.ContainsFunc(d.names, func(name string) bool { return strings.HasPrefix(name, part) }) {
+			t.Errorf("no metric %s… was registered", part)
+		}
 	}
-	operations := file(t, "docs/operations.md")
+	var listed []string
+	for _, name := range metricInDocument.FindAllStringSubmatch(file(t, "docs/operations.md"), -1) {
+		listed = append(listed, name[1])
+	}
 	for _, name := range d.names {
-		if !strings.Contains(operations, "`"+name+"`") && !strings.Contains(operations, "`"+name+"{") {
+		if !slices.Contains(listed, name) {
 			t.Errorf("docs/operations.md does not have the metric %s", name)
 		}
+	}
+	for _, name := range listed {
+		if !slices.Contains(d.names, name) {
+			t.Errorf("docs/operations.md has the metric %s, which does not exist", name)
+		}
+	}
+}
+
+// The README's SQL does what it says.
+func TestREADMESQLPublishes(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.URL(t)
+	srv := newServer(databaseURL)
+	srv.Durable("order:*", trunkline.HistoryOptions{})
+	_, stop := start(srv)
+	defer stop()
+	_, sql, found := strings.Cut(file(t, "README.md"), "```sql\n")
+	sql, _, closed := strings.Cut(sql, "```\n")
+	if !found || !closed {
+		t.Fatal("no SQL in README.md")
+	}
+	conn, err := pgx.Connect(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+	var events []string
+	for deadline := time.Now().Add(exampleTimeout); len(events) < 2 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		messages, _, err := srv.Messages(t.Context(), "order:7", 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = nil
+		for _, m := range messages {
+			events = append(events, m.Event)
+		}
+	}
+	if !slices.Equal(events, []string{"insert", "paid"}) {
+		t.Errorf("order:7 has the events %v, want insert and paid", events)
 	}
 }
 

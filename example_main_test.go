@@ -2,6 +2,7 @@ package trunkline_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -132,6 +133,16 @@ func (c client) receive() string {
 		panic(err)
 	}
 	return string(frame)
+}
+
+// next is the event and the payload of the next frame.
+func (c client) next() (event string, payload json.RawMessage) {
+	var joinRef, ref, topic any
+	frame := []any{&joinRef, &ref, &topic, &event, &payload}
+	if err := json.Unmarshal([]byte(c.receive()), &frame); err != nil {
+		panic(err)
+	}
+	return event, payload
 }
 
 func (c client) close() { _ = c.conn.CloseNow() }

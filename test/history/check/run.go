@@ -195,6 +195,7 @@ func (k *check) compare(ctx context.Context) ([]verify.Violation, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.journal.printf("the nodes have ended; comparing")
 	run := verify.Run{Publishes: k.record.publishes}
 	if err := k.cluster.database.read(ctx, &run); err != nil {
 		return nil, fmt.Errorf("read what is stored: %w", err)

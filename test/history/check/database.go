@@ -101,7 +101,7 @@ func (d *database) with(ctx context.Context, f func(context.Context, *pgx.Conn) 
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // it has told what it was asked
 	return f(ctx, conn)
 }
 

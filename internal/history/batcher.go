@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,16 +38,36 @@ type batcher struct {
 	log     *slog.Logger
 	rate    rate
 
+	stored chan outcome // what run has to tell of
 	// numbered gets what was stored of a topic, ascending.
 	numbered func(topic string, topicID int64, rows []row)
 	// unsure is called when messages may have been stored, or not.
 	unsure func()
 }
 
+// An outcome is a batch and what became of it.
+type outcome struct {
+	batch      []*pending
+	entries    []entry
+	verdicts   []verdict
+	insertedAt time.Time
+}
+
 // run stores batches until ctx ends. It waits for the one under way, and
 // answers those who wait.
 func (b *batcher) run(ctx context.Context) {
+	// Telling of a batch goes on while the next one is stored.
+	b.stored = make(chan outcome, 1)
+	var teller sync.WaitGroup
+	teller.Go(func() {
+		for o := range b.stored {
+			b.announce(o)
+			b.answer(o)
+		}
+	})
 	defer func() {
+		close(b.stored)
+		teller.Wait()
 		for _, p := range b.queue.close() {
 			p.answer(0, ErrClosed)
 		}
@@ -138,8 +159,8 @@ func (b *batcher) store(ctx context.Context, db database, generation int64, batc
 	if err != nil {
 		return b.failed(ctx, db, generation, batch, err)
 	}
-	b.announce(batch, entries, verdicts, insertedAt)
-	b.answer(batch, verdicts)
+	b.carry(batch, verdicts)
+	b.stored <- outcome{batch, entries, verdicts, insertedAt}
 	return nil
 }
 
@@ -170,47 +191,21 @@ func (b *batcher) topicIDs(ctx context.Context, db database, generation int64, b
 	return ids, nil
 }
 
-// announce tells of what was stored, topic by topic.
-func (b *batcher) announce(batch []*pending, entries []entry, verdicts []verdict, insertedAt time.Time) {
-	stored := make(map[string][]row)
-	topicIDs := make(map[string]int64)
-	for i, v := range verdicts {
-		if v.status != statusStored {
-			continue
-		}
-		p := batch[i]
-		stored[p.topic] = append(stored[p.topic], row{id: v.id, event: p.event, payload: p.payload, refersTo: p.refersTo, insertedAt: insertedAt})
-		topicIDs[p.topic] = entries[i].topicID
-	}
-	for topic, rows := range stored {
-		b.numbered(topic, topicIDs[topic], rows)
-	}
-}
-
-// answer tells the callers what became of their messages. Those that have to be
-// tried again go back to the queue.
-func (b *batcher) answer(batch []*pending, verdicts []verdict) {
+// carry puts back what has to be tried again. That comes before anything else
+// of its topics.
+func (b *batcher) carry(batch []*pending, verdicts []verdict) {
 	var busy, gone []*pending
 	for i, v := range verdicts {
-		p := batch[i]
-		switch v.status {
-		case statusStored:
-			b.finish(p, v.id, nil, "stored")
-		case statusDuplicate:
-			b.finish(p, v.id, nil, "duplicate")
-		case statusNotFound:
-			b.finish(p, 0, fmt.Errorf("%w: %d in %q", ErrNotFound, p.refersTo, p.topic), "not_found")
-		case statusBusy:
+		switch p := batch[i]; {
+		case v.status == statusBusy:
 			busy = append(busy, p)
-		case statusNoTopic:
+		case v.status == statusNoTopic:
 			b.topics.forget(p.topic)
 			if p.fails++; p.fails < maxFails {
 				gone = append(gone, p)
 			} else {
 				b.finish(p, 0, fmt.Errorf("%w: topic %q cannot be found", ErrUnavailable, p.topic), "failed")
 			}
-		default:
-			b.finish(p, 0, fmt.Errorf("history: append answered status %d", v.status), "failed")
 		}
 	}
 	if len(busy) > 0 {
@@ -219,6 +214,44 @@ func (b *batcher) answer(batch []*pending, verdicts []verdict) {
 	if len(gone) > 0 {
 		b.queue.carry(gone, false)
 	}
+}
+
+// announce tells of what was stored, topic by topic.
+func (b *batcher) announce(o outcome) {
+	stored := make(map[string][]row)
+	topicIDs := make(map[string]int64)
+	for i, v := range o.verdicts {
+		if v.status != statusStored {
+			continue
+		}
+		p := o.batch[i]
+		stored[p.topic] = append(stored[p.topic], row{id: v.id, event: p.event, payload: p.payload, refersTo: p.refersTo, insertedAt: o.insertedAt})
+		topicIDs[p.topic] = o.entries[i].topicID
+	}
+	for topic, rows := range stored {
+		b.numbered(topic, topicIDs[topic], rows)
+	}
+}
+
+// answer tells the callers what became of their messages.
+func (b *batcher) answer(o outcome) {
+	stored := 0
+	for i, v := range o.verdicts {
+		p := o.batch[i]
+		switch v.status {
+		case statusStored:
+			stored++
+			p.answer(v.id, nil)
+		case statusDuplicate:
+			b.finish(p, v.id, nil, "duplicate")
+		case statusNotFound:
+			b.finish(p, 0, fmt.Errorf("%w: %d in %q", ErrNotFound, p.refersTo, p.topic), "not_found")
+		case statusBusy, statusNoTopic: // carried
+		default:
+			b.finish(p, 0, fmt.Errorf("history: append answered status %d", v.status), "failed")
+		}
+	}
+	b.metrics.published.WithLabelValues("stored").Add(float64(stored))
 }
 
 func (b *batcher) finish(p *pending, id int64, err error, result string) {

@@ -2,11 +2,11 @@ package history
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -51,7 +51,7 @@ func New(config Config) (*History, error) {
 	h.assemble(&pool{conns: config.Pool, schema: schema, count: h.metrics.query, generations: generations}, generations)
 	h.relay = &relay{
 		url: config.DirectURL, schema: schema, log: config.Logger, count: h.metrics.query,
-		deliver: h.drained, missed: h.sweeper.owe,
+		deliver: h.drained, missed: h.sweeper.owe, found: func(g int64) { generations.found(g) },
 	}
 	h.maintainer = &maintainer{
 		db: config.Pool, schema: schema, patterns: patterns, width: config.PartitionWidth, keyAge: config.KeyAge,
@@ -205,28 +205,29 @@ func (h *History) edit(ctx context.Context, p *pending) (int64, error) {
 
 // store queues a message and waits for its id.
 func (h *History) store(ctx context.Context, p *pending) (int64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, h.config.PublishTimeout, ErrUnavailable)
-	defer cancel()
 	p.answered = make(chan answer, 1)
 	if err := h.batcher.queue.put(p); err != nil {
 		return 0, err
 	}
+	timeout := time.NewTimer(h.config.PublishTimeout) // cheaper than a context
+	defer timeout.Stop()
+	var why error
 	select {
 	case a := <-p.answered:
 		return a.id, a.err
+	case <-timeout.C:
+		why = fmt.Errorf("no answer within %v", h.config.PublishTimeout)
 	case <-ctx.Done():
+		why = ctx.Err()
 	}
 	if h.batcher.queue.giveUp(p) {
-		if errors.Is(context.Cause(ctx), ErrUnavailable) {
-			return 0, fmt.Errorf("%w: not stored within %v", ErrUnavailable, h.config.PublishTimeout)
-		}
-		return 0, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, why)
 	}
 	select {
 	case a := <-p.answered:
 		return a.id, a.err
 	default:
-		return 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, ctx.Err())
+		return 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, why)
 	}
 }
 

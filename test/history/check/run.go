@@ -142,7 +142,7 @@ func (k *check) work(ctx context.Context) error {
 	stopped() // also when the saboteur failed
 	<-reporting
 
-	if err == nil {
+	if err == nil && ctx.Err() == nil {
 		k.journal.printf("the last fault is mended; waiting until everything has arrived, %v at most", k.settle)
 		err = k.settled(ctx, &publishers, stopPublishers)
 	}

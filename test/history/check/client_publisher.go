@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// answerTimeout is how long a publisher waits before it repeats.
-	answerTimeout = 5 * time.Second
+	// answerTimeout is how long a publisher waits before it repeats: longer than
+	// a server waits for Postgres, so that error replies are met, too.
+	answerTimeout = 8 * time.Second
 	// joinTimeout is how long it waits for all its topics.
 	joinTimeout = 15 * time.Second
 

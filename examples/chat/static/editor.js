@@ -45,6 +45,7 @@ export function openEditor(element, save, onClose) {
     else if (event.key === "Enter" && event.target === input && !event.shiftKey && !event.isComposing) submit(event)
   })
   element.replaceWith(form)
+  form.scrollIntoView({ block: "nearest" })
   input.focus()
   input.setSelectionRange(input.value.length, input.value.length)
   return close

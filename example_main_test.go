@@ -53,13 +53,16 @@ func newServer(databaseURL string) *trunkline.Server {
 	if err != nil {
 		panic(err)
 	}
-	srv.Socket("/socket", trunkline.SocketOptions{
-		Connect: func(_ context.Context, r *trunkline.ConnectRequest) (trunkline.Session, error) {
-			user := r.Param("user")
-			return trunkline.Session{ID: "user_socket:" + user, Assigns: user}, nil
-		},
-	})
+	srv.Socket("/socket", anySocket)
 	return srv
+}
+
+// anySocket takes every client by the name that it gives.
+var anySocket = trunkline.SocketOptions{
+	Connect: func(_ context.Context, r *trunkline.ConnectRequest) (trunkline.Session, error) {
+		user := r.Param("user")
+		return trunkline.Session{ID: "user_socket:" + user, Assigns: user}, nil
+	},
 }
 
 // start runs the server until stop. url is where clients find it.

@@ -102,8 +102,10 @@ func (s *Server) newHistory() (*history.History, error) {
 				s.cfg.Logger.Warn("broadcast of an SQL transaction not sent", "topic", topic, "error", err)
 			}
 		},
-		Logger:     s.cfg.Logger,
-		Registerer: s.registerer,
+		// As long as phoenix.js waits for a join.
+		ReadTimeout: 10 * time.Second,
+		Logger:      s.cfg.Logger,
+		Registerer:  s.registerer,
 	})
 }
 

@@ -79,8 +79,10 @@ func (h *handler) markSeen(ctx context.Context, p Payload) Reply {
 // historyFailed tells the client that the database did not answer.
 func (h *handler) historyFailed(err error) Reply {
 	h.socket.channel.Log().Warn("history not read", "error", err)
-	return failReason("history is not available, try again")
+	return failReason(unavailableReason)
 }
+
+const unavailableReason = "history is not available, try again"
 
 // takeKey takes the idempotency key out of a push on a durable topic.
 func takeKey(p Payload) (rest Payload, key string, err error) {

@@ -130,13 +130,13 @@ func (h *handler) joinDurable(ctx context.Context, c *realtime.Channel, params P
 	}
 	release, err := hist.Follow(ctx, c.Topic())
 	if err != nil {
-		return realtime.Payload{}, fmt.Errorf("history: %w", err)
+		return realtime.Payload{}, h.unavailable(err)
 	}
 	h.release = release
 	missed, err := catchUp(ctx, hist, c.Topic(), h.durable, p)
 	if err != nil {
 		release()
-		return realtime.Payload{}, fmt.Errorf("history: %w", err)
+		return realtime.Payload{}, h.unavailable(err)
 	}
 	merged, err := mergeReply(reply, missed)
 	if err != nil {
@@ -145,6 +145,12 @@ func (h *handler) joinDurable(ctx context.Context, c *realtime.Channel, params P
 	}
 	c.Follow(missed.LastID)
 	return merged, nil
+}
+
+// unavailable refuses a join because of the database: the client tries again.
+func (h *handler) unavailable(err error) error {
+	h.socket.channel.Log().Warn("join refused: the history cannot be read", "error", err)
+	return rejected(badJoin(unavailableReason))
 }
 
 // mergeReply adds the history's keys to the application's reply, which must be

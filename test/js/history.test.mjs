@@ -67,6 +67,7 @@ for (const [name, options] of [["WebSocket", {}], ["LongPoll", { transport: Long
     const client = await connect(t, proxy.socketURL, options)
     const away = await Follower.join(client, topic)
     const writer = await Follower.join(await connect(t, first.socketURL), topic)
+    const beside = await Follower.join(await connect(t, second.socketURL), topic) // knows what its node has
     let head = 0
     for (let cut = 1; cut <= 3; cut++) {
       await writer.push("new_msg", { body: "seen" })
@@ -76,6 +77,7 @@ for (const [name, options] of [["WebSocket", {}], ["LongPoll", { transport: Long
       await client.closed.next()
       for (let n = 0; n < 10; n++) await writer.push("new_msg", { body: "missed" })
       writer.member.cast("typing")
+      await beside.reaches(head + 10)
       proxy.up()
       const { messages, last_id: lastID, more } = await away.replies.next()
       assert.deepEqual([ids(messages), lastID, more], [range(head + 1, head + 10), head + 10, false])

@@ -61,6 +61,11 @@ export class TCPProxy {
     upstream.once("error", refused)
     upstream.once("connect", () => {
       upstream.off("error", refused)
+      if (!this.#up) { // it went down meanwhile
+        upstream.destroy()
+        client.resetAndDestroy()
+        return
+      }
       this.reached.add(port)
       for (const [socket, other] of [[client, upstream], [upstream, client]]) {
         this.#open.add(socket)

@@ -24,7 +24,7 @@ func wantGenerations(t *testing.T, what string, g *Generations, want ...string) 
 	for i, d := range g.deltas {
 		checkDelta(t, d)
 		clouds := ""
-		for _, r := range (Context(d.Range.End)).Replicas() {
+		for _, r := range d.Range.End.Replicas() {
 			clouds += fmt.Sprintf(" %s%v", r.Name, d.Clouds[r])
 		}
 		if got := fmt.Sprintf("%v%s", deltaKeys(d), clouds); got != want[i] {

@@ -67,6 +67,11 @@ type Config struct {
 	// its own.
 	PresenceDiffInterval time.Duration
 
+	// SkipPresenceView leaves this node's presences out of the SQL view
+	// trunkline.presence. Otherwise they cost Postgres a statement a second while
+	// they change, one more for each further 1000 changes, and two each 5 s.
+	SkipPresenceView bool
+
 	// Logger gets the server's logs. Default: slog.Default().
 	Logger *slog.Logger
 	// Registerer gets the server's metrics; docs/operations.md lists them.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trunkline/trunkline/internal/presence"
+	"github.com/trunkline/trunkline/internal/presence/sqlview"
 	"github.com/trunkline/trunkline/internal/realtime"
 )
 
@@ -122,6 +123,24 @@ func (s *Server) presenceOptions(topic string) presence.Options {
 		}
 	}
 	return presence.Options{}
+}
+
+// newPresenceView makes what feeds the SQL view, and returns what it is fed by.
+func (s *Server) newPresenceView() (onLocal func(joins, leaves []*presence.Entry), err error) {
+	if s.cfg.SkipPresenceView {
+		return nil, nil
+	}
+	s.view, err = sqlview.New(sqlview.Config{
+		DB:         s.pool,
+		Schema:     s.cfg.Schema,
+		Node:       s.bus.ID(),
+		Logger:     s.cfg.Logger,
+		Registerer: s.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.view.Change, nil
 }
 
 // deliverDiff tells this node's subscribers; every node tells its own.

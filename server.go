@@ -15,6 +15,7 @@ import (
 
 	"github.com/trunkline/trunkline/internal/history"
 	"github.com/trunkline/trunkline/internal/presence"
+	"github.com/trunkline/trunkline/internal/presence/sqlview"
 	"github.com/trunkline/trunkline/internal/pubsub"
 	"github.com/trunkline/trunkline/internal/realtime"
 	"github.com/trunkline/trunkline/internal/sock"
@@ -39,6 +40,7 @@ type Server struct {
 	history    atomic.Pointer[history.History] // set by Run
 	presences  []presencePattern
 	tracker    *presence.Tracker
+	view       *sqlview.View // nil with Config.SkipPresenceView
 }
 
 // New checks the configuration and returns a server that has not opened a
@@ -96,11 +98,16 @@ func New(cfg Config) (*Server, error) {
 			h.Lost()
 		}
 	})
+	onLocal, err := s.newPresenceView()
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
 	if s.tracker, err = presence.New(presence.Config{
 		Bus:             node{s.bus},
 		Ready:           s.bus.Ready,
 		Deliver:         s.deliverDiff,
 		Options:         s.presenceOptions,
+		OnLocal:         onLocal,
 		Name:            replica,
 		DiffInterval:    cfg.PresenceDiffInterval,
 		BroadcastPeriod: cfg.PresenceBroadcastPeriod,
@@ -186,7 +193,11 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer stopBus()
 		var state errgroup.Group
-		for _, run := range []func(context.Context) error{hist.Run, s.tracker.Run} {
+		states := []func(context.Context) error{hist.Run, s.tracker.Run}
+		if s.view != nil {
+			states = append(states, s.view.Run)
+		}
+		for _, run := range states {
 			state.Go(func() error {
 				defer stopEngine()
 				return run(stateCtx)

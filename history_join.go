@@ -108,6 +108,13 @@ func catchUp(ctx context.Context, h *history.History, topic string, o *HistoryOp
 	return c, nil
 }
 
+// asEvents leaves the messages to follow as events.
+func (c caughtUp) asEvents() caughtUp {
+	c.LastID, c.More = c.Messages[0].ID-1, true
+	c.Messages = []historyEntry{}
+	return c
+}
+
 func newest(ctx context.Context, h *history.History, topic string, n int) (caughtUp, error) {
 	page, err := h.Newest(ctx, topic, n)
 	return caughtUp{Messages: entries(page.Messages), LastID: page.Head, Epoch: page.Epoch}, err
@@ -139,6 +146,10 @@ func (h *handler) joinDurable(ctx context.Context, c *realtime.Channel, params P
 		return realtime.Payload{}, h.unavailable(err)
 	}
 	merged, err := mergeReply(reply, missed)
+	if err == nil && len(missed.Messages) > 0 && !c.Reserve(len(merged.Data)) {
+		missed = missed.asEvents()
+		merged, err = mergeReply(reply, missed)
+	}
 	if err != nil {
 		release()
 		return realtime.Payload{}, err

@@ -205,3 +205,73 @@ func TestAReconnectStormOfManyTopics(t *testing.T) {
 		t.Errorf("%v statements for 500 topics, want at most 3 each", n)
 	}
 }
+
+// A client far behind on many topics that reads nothing for a while is not cut
+// off: what does not fit its queue comes when it reads.
+func TestASlowClientOfManyTopicsLosesNothing(t *testing.T) {
+	const topics, messages = 20, 90
+	_, url, database, _ := countedServer(t)
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	var names []string
+	for i := range topics {
+		names = append(names, fmt.Sprintf("room:%d", i))
+	}
+	fill(t, database, names, messages)
+	if _, err := conn.Exec(t.Context(), `update trunkline.messages set payload = jsonb_build_object('body', repeat('x', 10000))::text`); err != nil {
+		t.Fatal(err)
+	}
+
+	ws, _, err := websocket.Dial(t.Context(), strings.Replace(url, "http", "ws", 1)+"/socket/websocket?vsn=2.0.0&user=a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ws.CloseNow() }()
+	ws.SetReadLimit(8 << 20)
+	for i, name := range names {
+		frame := fmt.Sprintf(`["%d","%d",%q,"phx_join",{"last_seen_id":0}]`, i, i, name)
+		if err := ws.Write(t.Context(), websocket.MessageText, []byte(frame)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(2 * time.Second) // it reads nothing
+	last := map[string]int64{}
+	for got := 0; got < topics*messages; {
+		_, data, err := ws.Read(t.Context())
+		if err != nil {
+			t.Fatalf("cut off after %d of %d messages: %v", got, topics*messages, err)
+		}
+		var frame []json.RawMessage
+		var topic string
+		var body struct {
+			ID       int64
+			Response struct{ Messages []struct{ ID int64 } }
+		}
+		if err := json.Unmarshal(data, &frame); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(frame[2], &topic); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(frame[4], &body); err != nil {
+			t.Fatal(err)
+		}
+		ids := []int64{}
+		if body.ID > 0 {
+			ids = append(ids, body.ID)
+		}
+		for _, m := range body.Response.Messages {
+			ids = append(ids, m.ID)
+		}
+		for _, id := range ids {
+			if id != last[topic]+1 {
+				t.Fatalf("%s: id %d after %d", topic, id, last[topic])
+			}
+			last[topic] = id
+			got++
+		}
+	}
+}

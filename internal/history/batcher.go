@@ -280,6 +280,7 @@ func (b *batcher) failed(ctx context.Context, db database, generation int64, bat
 		}
 		b.finish(p, 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, err), "unknown")
 	}
+	b.queue.doubt(again)
 	b.queue.carry(again, false)
 	return err
 }

@@ -156,6 +156,33 @@ func TestUnknownOutcome(t *testing.T) {
 	})
 }
 
+// A message with a key whose first try lost its result is tried again. If that
+// never comes to pass, nobody may say that it was not stored.
+func TestUnknownOutcomeStaysUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newFakeServer()
+		n := startFake(t, server, Config{})
+		server.set(func(s *fakeServer) {
+			s.lose = func(kind string) bool {
+				if kind == "append" {
+					s.down = true // after it has stored the message
+				}
+				return kind == "append"
+			}
+		})
+		ids, errs := publishAll(n, "room:1", 1, func(int) string { return "key" })
+		if !errors.Is(errs[0], ErrUnknownOutcome) || errors.Is(errs[0], ErrUnavailable) {
+			t.Errorf("stored, then out of reach: %d, %v", ids[0], errs[0])
+		}
+		server.set(func(s *fakeServer) { s.down, s.lose = false, nil })
+		time.Sleep(time.Second)
+		ids, errs = publishAll(n, "room:1", 1, func(int) string { return "key" })
+		if errs[0] != nil || ids[0] != 1 {
+			t.Errorf("published again with the key: %d, %v; want 1", ids[0], errs[0])
+		}
+	})
+}
+
 func TestEditsThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startFake(t, newFakeServer(), Config{})

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -20,13 +21,21 @@ type pending struct {
 	answered chan answer // of capacity 1
 
 	place  place // guarded by the queue
+	unsure bool  // sent before, with an unknown outcome; written under the queue's lock by the batcher
 	misses int   // batches in which its topic was busy; guarded by the queue
 	fails  int   // tries in vain; the batcher's
 }
 
 func (p *pending) bytes() int { return len(p.payload) + len(p.event) + len(p.key) + len(p.topic) }
 
-func (p *pending) answer(id int64, err error) { p.answered <- answer{id, err} }
+// answer is the batcher's. A message that may have been stored by an earlier
+// try has no other failure than that its outcome is unknown.
+func (p *pending) answer(id int64, err error) {
+	if err != nil && p.unsure && !errors.Is(err, ErrUnknownOutcome) {
+		err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	p.answered <- answer{id, err}
+}
 
 type answer struct {
 	id  int64
@@ -110,7 +119,8 @@ func (q *queue) count(p *pending, sign int) {
 	q.bytes += sign * p.bytes()
 }
 
-// giveUp takes back a message whose caller leaves; false when it was sent.
+// giveUp takes back a message whose caller leaves; false when it was sent, now
+// or by an earlier try whose outcome is unknown.
 func (q *queue) giveUp(p *pending) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -127,7 +137,16 @@ func (q *queue) giveUp(p *pending) bool {
 			}
 		}
 	}
-	return true
+	return !p.unsure
+}
+
+// doubt marks messages that were sent with an unknown outcome.
+func (q *queue) doubt(batch []*pending) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range batch {
+		p.unsure = true
+	}
 }
 
 // take takes the next batch: every topic its share, then whatever fits. A topic

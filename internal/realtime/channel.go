@@ -24,6 +24,7 @@ type Channel struct {
 	decided chan struct{} // closed when the join was answered; nil when nobody waits
 
 	follower *follower // set in Join when the topic is durable, else nil
+	reserved int       // of the client's queue, for the join's reply
 
 	mu       sync.Mutex
 	state    state
@@ -135,6 +136,9 @@ func (c *Channel) join(ctx context.Context, it *item) (done bool, reason error) 
 		}
 	} else {
 		err = c.refuse(it.ref, err)
+	}
+	if c.reserved > 0 {
+		c.socket.reserved.Add(-int64(c.reserved))
 	}
 	if replaced {
 		c.socket.control(c.prev.joinRef, c.topic, "phx_close", EmptyObject)

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -70,7 +71,7 @@ func (c *Channel) Send(msg any) error {
 // ended by then. A full mailbox drops it, and logs so.
 func (c *Channel) SendAfter(d time.Duration, msg any) *time.Timer {
 	return time.AfterFunc(d, func() {
-		if err := c.Send(msg); err == ErrMailboxFull {
+		if err := c.Send(msg); errors.Is(err, ErrMailboxFull) {
 			c.Log().Warn("delayed message dropped", "error", err)
 		}
 	})

@@ -34,6 +34,22 @@ func (c *Channel) Follow(last int64) {
 	c.socket.durable.Store(true)
 }
 
+// Reserve asks for room in the client's queue for a join's reply of n bytes of
+// stored messages. Without it they should be left out and follow as events, as
+// the client makes room. Join calls it at most once; the room is the reply's.
+func (c *Channel) Reserve(n int) bool {
+	s := c.socket
+	reserved := int(s.reserved.Add(int64(n)))
+	waiting := s.transport.waiting()
+	// One reply of any size is taken by a queue in which nothing else is.
+	if (waiting > 0 || reserved > n) && waiting+reserved > s.engine.cfg.Sock.QueueBytes/2 {
+		s.reserved.Add(-int64(n))
+		return false
+	}
+	c.reserved = n
+	return true
+}
+
 // startFollowing makes the channel live, or lets it catch up first.
 func (c *Channel) startFollowing() {
 	if !c.goLive() {

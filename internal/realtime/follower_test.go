@@ -133,3 +133,37 @@ func TestAFollowerOutlivesAHistoryThatFails(t *testing.T) {
 		c.want(storedFrames(1, 5)...)
 	})
 }
+
+func TestJoinsShareTheRoomOfTheQueue(t *testing.T) {
+	t.Parallel()
+	run(t, Config{}, func(t *testing.T, e *Engine) {
+		const page = 300 << 10 // two of them are more than half of 1 MiB
+		granted := make(chan bool, 3)
+		proceed := make(chan struct{})
+		c := connect(t, e, wire.V2, "", func() Handler {
+			return &fakeHandler{join: func(_ context.Context, c *Channel, _ Payload) (Payload, error) {
+				granted <- c.Reserve(page)
+				<-proceed
+				return EmptyObject, nil
+			}}
+		})
+		c.send(`["1","1","a","phx_join",{}]`)
+		synctest.Wait()
+		c.send(`["2","2","b","phx_join",{}]`)
+		synctest.Wait()
+		if first, second := <-granted, <-granted; !first || second {
+			t.Errorf("room for two pages at once: %v, %v; want only the first", first, second)
+		}
+		close(proceed)
+		c.got()
+		c.recorder.stalled.Store(page)
+		c.send(`["3","3","c","phx_join",{}]`)
+		if <-granted {
+			t.Error("room for a page behind another that is not taken")
+		}
+		c.got()
+		if n := c.reserved.Load(); n != 0 {
+			t.Errorf("%d bytes stay reserved", n)
+		}
+	})
+}

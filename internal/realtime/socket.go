@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -45,6 +46,8 @@ type Socket struct {
 
 	inbound atomic.Int64 // bytes of pushes that wait in mailboxes
 	durable atomic.Bool  // has joined a durable topic
+
+	reserved atomic.Int64 // bytes of joins' replies that are about to be sent
 
 	mu       sync.Mutex
 	closed   bool
@@ -166,7 +169,7 @@ func (s *Socket) push(e *wire.Envelope, size int) {
 	if err != nil {
 		s.inbound.Add(-int64(size))
 	}
-	if err == ErrMailboxFull {
+	if errors.Is(err, ErrMailboxFull) {
 		s.overloaded(c, e, fmt.Sprintf(`{"reason":"too many messages waiting","limit":%d}`, s.engine.cfg.MailboxSize))
 	}
 }

@@ -222,6 +222,60 @@ func TestDiffsCoalesce(t *testing.T) {
 	})
 }
 
+// What comes and goes between two diffs is told only if a list was handed out
+// meanwhile.
+func TestWhatAListHasShownIsTaken(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T, n *network) {
+		a := n.start("a")
+		time.Sleep(time.Second)
+		for _, topic := range []string{"seen", "unseen"} {
+			a.track(topic, "ann")
+			time.Sleep(10 * time.Millisecond)
+			bob := a.track(topic, "bob")
+			if topic == "seen" {
+				a.push(a.watch(topic), a.state(topic))
+			}
+			a.tracker.UntrackOwner(bob)
+			time.Sleep(time.Second)
+		}
+		wantClients(t, a, "seen")
+		wantLog(t, "seen", "+ann -bob", a)
+		wantLog(t, "unseen", "+ann", a)
+	})
+}
+
+func TestOwnChangesAreToldApart(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T, n *network) {
+		var own []string
+		a := n.start("a", func(c *presence.Config) {
+			c.OnLocal = func(joins, leaves []*presence.Entry) {
+				for _, e := range joins {
+					own = append(own, "+"+e.Key)
+				}
+				for _, e := range leaves {
+					own = append(own, "-"+e.Key)
+				}
+			}
+		})
+		b := n.start("b")
+		time.Sleep(time.Second)
+		b.track("room", "bob")
+		owner := a.track("room", "ann")
+		if _, err := a.tracker.Update(owner, "room", "ann", json.RawMessage(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+		a.tracker.Untrack(owner, "room", "ann")
+		a.tracker.UntrackOwner(a.track("room", "cem"))
+		a.tracker.UntrackOwner(owner)
+		time.Sleep(time.Second)
+		if got, want := strings.Join(own, " "), "+ann +ann -ann -ann +cem -cem"; got != want {
+			t.Errorf("own changes %s, want %s", got, want)
+		}
+	})
+}
+
 func TestFetchIsCalledOnceForEachDiff(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(t *testing.T, n *network) {

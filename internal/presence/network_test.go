@@ -28,7 +28,8 @@ type network struct {
 	mu              sync.Mutex
 	nodes           map[string]*node
 	loss            float64
-	messages, bytes int // sent
+	spacing         time.Duration // of the messages to one node
+	messages, bytes int           // sent
 }
 
 type node struct {
@@ -44,6 +45,7 @@ type node struct {
 	queue   []packet
 	missing map[string]bool // senders of lost messages
 	cutAt   time.Time       // zero while connected
+	last    time.Time       // when the last packet of the queue arrives
 
 	mu      sync.Mutex
 	clients map[string][]*client // by topic
@@ -194,7 +196,12 @@ func (n *network) send(from, to *node, kind byte, body []byte) {
 		to.missing[from.id] = true
 		return
 	}
-	to.queue = append(to.queue, packet{from.id, body, time.Now().Add(time.Duration(1+n.rand.IntN(20)) * time.Millisecond)})
+	at := time.Now().Add(time.Duration(1+n.rand.IntN(20)) * time.Millisecond)
+	if next := to.last.Add(n.spacing); n.spacing > 0 && at.Before(next) {
+		at = next
+	}
+	to.last = at
+	to.queue = append(to.queue, packet{from.id, body, at})
 	select {
 	case to.arrival <- struct{}{}:
 	default:

@@ -23,7 +23,7 @@ type shard struct {
 	missing bool // something was lost, and the next period says hello
 	periods int  // since the last look at the clocks
 	heard   ClockSet
-	asked   map[Replica]time.Time // for a transfer that has not come yet
+	asked   map[Replica]time.Time // for a transfer, or when its last part came
 
 	mu          sync.Mutex
 	state       *State
@@ -111,7 +111,6 @@ func (s *shard) follow(c Change) {
 	switch c.Status {
 	case Up:
 		s.show(s.state.ReplicaUp(c.Replica), nil)
-		s.speak()
 	case Down:
 		s.show(nil, s.state.ReplicaDown(c.Replica))
 	case Permdown:
@@ -120,9 +119,6 @@ func (s *shard) follow(c Change) {
 		delete(s.asked, c.Replica)
 	}
 }
-
-// speak lets a heartbeat go with the next period: somebody needs the clock.
-func (s *shard) speak() { s.silent = s.tracker.config.MaxSilentPeriods }
 
 // show has the changes of the state told. It is called with the lock held, so
 // that they are told in their order.

@@ -9,8 +9,8 @@ import (
 // maxPart bounds one message of a large delta, in encoded bytes, roughly.
 const maxPart = 512 << 10
 
-// transferPeriods is how long a transfer that was asked for is waited for, in
-// broadcast periods, before it is asked for again.
+// transferPeriods is how long the next part of a transfer is waited for, in
+// broadcast periods, before the transfer is asked for again.
 const transferPeriods = 4
 
 // broadcast sends what has changed here, with the clock. If nothing has, it
@@ -83,12 +83,12 @@ func (s *shard) receive(i item) {
 	}
 	switch m.kind {
 	case msgHello:
-		s.speak()
+		s.silent = s.tracker.config.MaxSilentPeriods // answered with the next period
 	case msgRequest:
 		s.transfer(Clock{m.sender, clock.Context})
 	case msgTransfer:
-		if len(m.clock) > 0 {
-			delete(s.asked, m.sender)
+		if s.asked[m.sender] = i.at; len(m.clock) > 0 {
+			delete(s.asked, m.sender) // that was the last part
 		}
 	}
 }

@@ -18,10 +18,11 @@ const root = "."
 //
 // internal/devdb, internal/pgtest and db/migrations are leaves beside them.
 var layers = map[string][]string{
-	"cmd/server":           {root, "db/migrations", "examples/chat", "internal/devdb", "internal/token"},
-	"examples/chat":        {root},
-	"examples/conformance": {root, "internal/devdb"},
-	"examples/embed":       {root},
+	"cmd/server":            {root, "db/migrations", "examples/chat", "internal/devdb", "internal/token"},
+	"examples/chat":         {root},
+	"examples/conformance":  {root, "internal/devdb"},
+	"examples/embed":        {root},
+	"examples/presence-sse": {root, "internal/devdb"},
 
 	root: {
 		"db/migrations", "internal/history", "internal/jobs", "internal/presence", "internal/presence/sqlview",

@@ -41,4 +41,23 @@
 //   - Every entry's tag is within the context or a cloud of the State or Delta
 //     that holds it.
 //   - A tag once known stays known until its replica is permanently down.
+//
+// # The tracker
+//
+// [Tracker] drives the set (Phoenix.Tracker.Shard, Phoenix.Presence). It meets
+// the bus, its health and the subscribers through [Config]. The way of a
+// change: State, then grace, which keeps the last entries of a key for a while,
+// then the outbox, which makes diffs and delivers them. The way of a message:
+// HandleBus, which notes the sign of life, an inbox, and the shard's goroutine.
+//
+// # Invariants of the tracker
+//
+//   - A change is told to subscribers in the order in which the set took it,
+//     topic by topic, and never with a lock held.
+//   - A shard learns of a replica's status before the messages that follow it.
+//   - Nobody is down for a node that cannot hear.
+//   - Messages may be lost: clocks show it, transfers make up for it. What one
+//     loss sends is bounded, so that losses do not feed themselves.
+//   - Inboxes, workers and waiting diffs are bounded; beyond it messages are
+//     dropped, topics wait, and diffs coalesce.
 package presence

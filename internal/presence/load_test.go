@@ -1,9 +1,13 @@
 package presence_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/trunkline/trunkline/internal/presence"
 )
 
 // wantRate checks that no second, from any diff on, has more than 20 diffs.
@@ -87,4 +91,57 @@ func TestManyTopics(t *testing.T) {
 			}
 		}
 	})
+}
+
+// BenchmarkList lists a topic of 5,000 and encodes it, as for a presence_state.
+func BenchmarkList(b *testing.B) {
+	tr, _ := alone(b, 5000)
+	var state []byte
+	for b.Loop() {
+		state = tr.List(b.Context(), "room").AppendJSON(state[:0])
+	}
+	b.ReportMetric(float64(len(state)), "bytes")
+}
+
+// BenchmarkTrack tracks and untracks in a topic of 5,000, on a node that runs.
+func BenchmarkTrack(b *testing.B) {
+	tr, run := alone(b, 5000)
+	defer run()()
+	for b.Loop() {
+		owner := tr.NewOwner()
+		if _, err := tr.Track(owner, "room", "new", json.RawMessage(`{"device":"phone","typing":false}`)); err != nil {
+			b.Fatal(err)
+		}
+		tr.UntrackOwner(owner)
+	}
+}
+
+// alone makes a tracker without others; run starts it and returns how to stop.
+func alone(b *testing.B, members int) (tr *presence.Tracker, run func() (stop func())) {
+	b.Helper()
+	n := &network{nodes: make(map[string]*node)}
+	tr, err := presence.New(presence.Config{
+		Bus:     &node{id: "a", net: n},
+		Ready:   func() error { return nil },
+		Deliver: func(string, *presence.PresenceDiff) {},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, key := range users(0, members) {
+		if _, err := tr.Track(tr.NewOwner(), "room", key, json.RawMessage(`{"device":"phone","typing":false}`)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return tr, func() func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error)
+		go func() { ended <- tr.Run(ctx) }()
+		return func() {
+			cancel()
+			if err := <-ended; err != nil {
+				b.Error(err)
+			}
+		}
+	}
 }

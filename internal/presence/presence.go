@@ -150,11 +150,24 @@ func (d *PresenceDiff) MarshalJSON() ([]byte, error) { return d.AppendJSON(nil),
 // appendJSONString appends a string, which must be UTF-8, without the escapes
 // that only HTML needs.
 func appendJSONString(b []byte, s string) []byte {
+	if plain(s) {
+		return append(append(append(b, '"'), s...), '"')
+	}
 	quoted, err := encodeJSON(s)
 	if err != nil { // a string cannot fail
 		return append(b, `""`...)
 	}
 	return append(b, quoted...)
+}
+
+// plain says whether nothing in the string needs an escape, as in most keys.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func encodeJSON(v any) ([]byte, error) {

@@ -93,6 +93,7 @@ test("edits and deletions are events of the stream; a replay shows what they lef
   const ann = await Follower.join(await connect(t, first.socketURL, { user: "ann" }), topic)
   const bob = await Follower.join(await connect(t, second.socketURL, { user: "bob" }), topic)
   for (const body of ["one", "two", "three"]) await ann.push("new_msg", { body })
+  await bob.reaches(3)
   await assert.rejects(bob.push("edit_msg", { id: 1, body: "mine" }), refusedWith({ reason: "unauthorized" }))
   await assert.rejects(bob.push("delete_msg", { id: 1 }), refusedWith({ reason: "unauthorized" }))
   await assert.rejects(ann.push("edit_msg", { id: 1, body: " " }), refusedWith({ errors: { body: ["can't be blank"] } }))

@@ -366,7 +366,7 @@ func TestPublishingFromTransactions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background())
+	defer func() { _ = conn.Close(context.Background()) }()
 
 	rolledBack, err := conn.Begin(t.Context())
 	if err != nil {
@@ -447,5 +447,28 @@ func TestPublishingFromAnotherProcess(t *testing.T) {
 	for id := 1; id <= 2; id++ {
 		_, _, payload := c.read()
 		want(t, "published", payload, fmt.Sprintf(`{"id":%d,"n":%d}`, id, id))
+	}
+}
+
+// What one node has acknowledged, another finds at once.
+func TestMessagesOfAnotherNode(t *testing.T) {
+	t.Parallel()
+	first, _, database := durableServer(t, trunkline.HistoryOptions{})
+	second := newServer(database)
+	second.Durable("room:*", trunkline.HistoryOptions{})
+	_, stop := start(second)
+	t.Cleanup(stop)
+	for n := range 50 {
+		id, err := first.Publish(t.Context(), "room:1", "m", object{"n": n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, more, err := second.Messages(t.Context(), "room:1", id-1, 1)
+		if err != nil || more || len(found) != 1 || found[0].ID != id {
+			t.Fatalf("message %d on the other node: %v, more %v, %v", id, found, more, err)
+		}
+	}
+	if found, more, err := second.Messages(t.Context(), "room:1", 50, 5); err != nil || more || len(found) != 0 {
+		t.Errorf("beyond the head: %v, more %v, %v", found, more, err)
 	}
 }

@@ -61,23 +61,30 @@ type StoredMessage struct {
 }
 
 // Messages returns up to limit stored messages with ids above after, ascending,
-// and whether there are more.
+// and whether there are more. What another node stored a moment ago is found.
 func (s *Server) Messages(ctx context.Context, topic string, after int64, limit int) (messages []StoredMessage, more bool, err error) {
 	h := s.history.Load()
 	if h == nil {
 		return nil, false, errStarting
 	}
 	page, err := h.After(ctx, topic, after, limit)
+	if err == nil && len(page.Messages) == 0 {
+		// This node's memory may not know of it yet; Before asks the database.
+		page, err = h.Before(ctx, topic, after+int64(limit)+1, limit)
+	}
 	if err != nil {
 		return nil, false, err
 	}
 	for _, m := range page.Messages {
+		if m.ID <= after {
+			continue
+		}
 		messages = append(messages, StoredMessage{
 			ID: m.ID, Event: m.Event, Payload: Payload{realtime.Payload{Data: m.Payload}},
 			Deleted: m.Deleted, InsertedAt: m.InsertedAt,
 		})
 	}
-	return messages, page.More, nil
+	return messages, page.More && len(messages) > 0, nil
 }
 
 // Unread counts, for each topic, the messages that are newer than what user has

@@ -101,7 +101,6 @@ func TestAClientFarBehindCatchesUp(t *testing.T) {
 	if joined["more"] != true {
 		t.Fatalf("more is %v", joined["more"])
 	}
-	joined = nil
 	var published sync.WaitGroup
 	published.Go(func() { publish(t, srv, live) })
 	var most uint64

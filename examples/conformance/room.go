@@ -132,10 +132,11 @@ func inspect(reason error) string {
 	switch {
 	case errors.Is(reason, trunkline.Normal):
 		return ":normal"
-	case reason == trunkline.Shutdown:
-		return ":shutdown"
 	case errors.Is(reason, trunkline.Shutdown):
-		return "{:shutdown, :" + strings.TrimPrefix(reason.Error(), "shutdown: ") + "}"
+		if why, ok := strings.CutPrefix(reason.Error(), "shutdown: "); ok {
+			return "{:shutdown, :" + why + "}"
+		}
+		return ":shutdown"
 	case errors.Is(reason, errBoom):
 		return ":boom"
 	case errors.As(reason, &p), errors.Is(reason, errBadReturn):

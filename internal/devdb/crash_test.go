@@ -156,7 +156,10 @@ func TestStalePidFileOfALiveProcess(t *testing.T) {
 	if err := foreign.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { foreign.Process.Kill(); foreign.Wait() }()
+	defer func() {
+		_ = foreign.Process.Kill()
+		_ = foreign.Wait() // says that it was killed
+	}()
 	file := strconv.Itoa(foreign.Process.Pid) + "\n" + db.home.data() + "\n1700000000\n5432\n/tmp\n\n       1         1\nready   \n"
 	if err := os.WriteFile(pidPath(db.home.data()), []byte(file), 0o600); err != nil {
 		t.Fatal(err)

@@ -57,7 +57,9 @@ func TestFirstAndSecondStart(t *testing.T) {
 	if err := conn.QueryRow(ctx, "SELECT current_database()").Scan(&current); err != nil || current != "trunkline" {
 		t.Errorf("database %q, %v", current, err)
 	}
-	conn.Close(ctx)
+	if err := conn.Close(ctx); err != nil {
+		t.Error(err)
+	}
 
 	mustStop(t, db)
 	mustStop(t, db) // a second stop does nothing
@@ -133,7 +135,7 @@ func TestOutage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close(ctx)
+			defer func() { _ = conn.Close(ctx) }() // its server is gone by then
 			if _, err := conn.Exec(ctx, "BEGIN; LOCK TABLE kept"); err != nil {
 				t.Fatal(err)
 			}

@@ -93,7 +93,7 @@ func keepCopy(dir, cached string) error {
 	if err != nil {
 		return fmt.Errorf("devdb: %w", err)
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	whole := filepath.Join(tmp, "data")
 	if err := copyTree(dir, whole, func(string) error { return nil }); err != nil {
 		return err

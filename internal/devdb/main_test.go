@@ -56,7 +56,7 @@ func openTemp(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // where temporary files may stay
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func execSQL(t *testing.T, url, sql string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	_, err = conn.Exec(ctx, sql)
 	return err
 }
@@ -134,7 +134,7 @@ func socketDirOf(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lock.close()
+	defer func() { _ = lock.close() }() // it was only read
 	at, err := lock.read()
 	if err != nil {
 		t.Fatal(err)
@@ -173,11 +173,12 @@ func childMain(raw string) {
 		Settings: map[string]string{"fsync": "off"},
 	})
 	if err != nil {
-		json.NewEncoder(os.Stdout).Encode(childReport{Err: err.Error()})
+		_ = json.NewEncoder(os.Stdout).Encode(childReport{Err: err.Error()}) // it fails either way
 		os.Exit(1)
 	}
-	json.NewEncoder(os.Stdout).Encode(childReport{URL: db.URL(), Joined: db.Joined(), PID: db.PID()})
-	io.Copy(io.Discard, os.Stdin)
+	// A parent that is gone reads nothing, and its end of stdin is closed.
+	_ = json.NewEncoder(os.Stdout).Encode(childReport{URL: db.URL(), Joined: db.Joined(), PID: db.PID()})
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	if err := db.Stop(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -243,8 +244,8 @@ func (p *program) end() {
 }
 
 func (p *program) kill() {
-	p.cmd.Process.Signal(syscall.SIGKILL)
-	p.wait()
+	_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may have ended
+	_ = p.wait()
 }
 
 func (p *program) wait() error {

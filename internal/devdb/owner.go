@@ -210,8 +210,8 @@ func (db *DB) watch(srv *server) {
 	if !crashed || db.ctx.Err() != nil {
 		return
 	}
-	db.opts.Logger.Warn("Postgres ended unexpectedly: starting it again", "pid", srv.pid, "error", srv.err)
-	err := fmt.Errorf("devdb: Postgres ended: %v\n%s", srv.err, srv.log.tail())
+	db.opts.Logger.Warn("Postgres ended unexpectedly: starting it again", "pid", srv.pid, "error", srv.howEnded())
+	err := fmt.Errorf("devdb: Postgres ended: %w\n%s", srv.howEnded(), srv.log.tail())
 	for wait := 50 * time.Millisecond; db.mayRestart(); wait = min(2*wait, 2*time.Second) {
 		if err = db.clearOldServer(db.ctx); err == nil {
 			err = db.startServer(db.ctx)

@@ -73,8 +73,7 @@ func (db *DB) launch(ctx context.Context) (*server, error) {
 	}
 	s := &server{child: c, log: log}
 	if err := s.waitReady(ctx, db.home.data()); err != nil {
-		s.stop(context.WithoutCancel(ctx), Immediate)
-		return nil, err
+		return nil, errors.Join(err, s.stop(context.WithoutCancel(ctx), Immediate))
 	}
 	return s, nil
 }
@@ -111,12 +110,21 @@ func (s *server) waitReady(ctx context.Context, data string) error {
 		}
 		select {
 		case <-s.exited:
-			return fmt.Errorf("devdb: Postgres ended while starting (%v):\n%s", s.err, s.log.tail())
+			return fmt.Errorf("devdb: Postgres ended while starting (%w):\n%s", s.howEnded(), s.log.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("devdb: Postgres is not ready yet: %w\n%s", ctx.Err(), s.log.tail())
 		case <-tick.C:
 		}
 	}
+}
+
+// howEnded is how an exited Postgres ended. It is never nil: it ends with status
+// 0 when somebody else asks it to.
+func (s *server) howEnded() error {
+	if s.err == nil {
+		return errors.New("exit status 0")
+	}
+	return s.err
 }
 
 // stop ends Postgres. When ctx ends, it no longer waits for the fast shutdown but

@@ -216,7 +216,7 @@ func dropStale(ctx context.Context, admin *url.URL) error {
 	if err != nil {
 		return fmt.Errorf("pgtest: %s: %w", urlVar, err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	rows, err := conn.Query(ctx, `SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1)`, databasePrefix)
 	if err != nil {
 		return fmt.Errorf("pgtest: %w", err)

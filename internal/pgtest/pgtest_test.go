@@ -39,7 +39,9 @@ func dieWithServer() {
 		panic(err)
 	}
 	fmt.Println(shared.home)
-	syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+		panic(err)
+	}
 	select {}
 }
 
@@ -63,7 +65,7 @@ func ask[T any](t *testing.T, url, sql string, args ...any) T {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	var v T
 	if err := conn.QueryRow(ctx, sql, args...).Scan(&v); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -121,7 +123,7 @@ func TestDatabaseIsDropped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { conn.Close(context.Background()) })
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
 		if ask[int](t, admin, countDatabases, name) != 1 {
 			t.Errorf("no database %s", name)
 		}

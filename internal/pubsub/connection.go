@@ -93,7 +93,7 @@ func (c *connection) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if !c.IsClosed() {
-		_ = c.Conn.Close(ctx) // it is given up either way
+		_ = c.Close(ctx) // it is given up either way
 		return
 	}
 	// After a failure pgx cancels the statement and closes by itself, which

@@ -97,8 +97,12 @@ default_pool_size = 4
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
+	var waitErr error // read after ended
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		waitErr = command.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = command.Process.Kill()
 		<-ended
@@ -111,9 +115,8 @@ default_pool_size = 4
 			return pooled
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("pgbouncer ended: %v\n%s", err, output)
+		case <-ended:
+			t.Fatalf("pgbouncer ended: %v\n%s", waitErr, output)
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {

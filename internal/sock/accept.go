@@ -85,7 +85,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	// The client may have sent frames right behind the handshake: net/http has
 	// read them already.
-	first, err := brw.Reader.Peek(brw.Reader.Buffered())
+	first, err := brw.Peek(brw.Reader.Buffered())
 	if err != nil {
 		_ = nc.Close()
 		return nil, nil, fmt.Errorf("read what followed the handshake: %w", err)

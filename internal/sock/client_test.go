@@ -3,6 +3,7 @@ package sock
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -45,20 +46,21 @@ func upgrade(t testing.TB, nc net.Conn, behind []byte) *testClient {
 	t.Cleanup(func() { _ = nc.Close() })
 	c := &testClient{t: t, nc: nc, br: bufio.NewReader(nc)}
 	c.write(append([]byte(handshake), behind...))
-	if resp := c.response(); resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("handshake answered %s", resp.Status)
+	if status, _ := c.response(); status != http.StatusSwitchingProtocols {
+		t.Fatalf("handshake answered %d", status)
 	}
 	return c
 }
 
-func (c *testClient) response() *http.Response {
+func (c *testClient) response() (status int, header http.Header) {
 	c.t.Helper()
 	c.deadline()
 	resp, err := http.ReadResponse(c.br, nil)
 	if err != nil {
 		c.t.Fatalf("handshake: %v", err)
 	}
-	return resp
+	defer resp.Body.Close()
+	return resp.StatusCode, resp.Header
 }
 
 func (c *testClient) deadline() { _ = c.nc.SetDeadline(time.Now().Add(eventLimit)) }
@@ -143,7 +145,7 @@ func (c *testClient) wantClose(code int) {
 // wantEOF reads the orderly end of the connection.
 func (c *testClient) wantEOF() {
 	c.t.Helper()
-	if _, _, err := c.next(); err != io.EOF {
+	if _, _, err := c.next(); !errors.Is(err, io.EOF) {
 		c.t.Fatalf("client got %v, want EOF", err)
 	}
 }

@@ -41,10 +41,10 @@ func TestSubprotocolIsAnsweredAsGiven(t *testing.T) {
 		c.br = newReader(nc)
 		c.write([]byte(strings.Replace(handshake, "\r\n\r\n", "\r\nSec-WebSocket-Protocol: other\r\n"+
 			"Sec-WebSocket-Extensions: permessage-deflate\r\nOrigin: https://elsewhere.example\r\n\r\n", 1)))
-		resp := c.response()
-		if resp.StatusCode != 101 || resp.Header.Get("Sec-WebSocket-Protocol") != proto ||
-			resp.Header.Get("Sec-WebSocket-Extensions") != "" {
-			t.Errorf("answered %s %v, want protocol %q and no extension", resp.Status, resp.Header, proto)
+		status, header := c.response()
+		if status != 101 || header.Get("Sec-WebSocket-Protocol") != proto ||
+			header.Get("Sec-WebSocket-Extensions") != "" {
+			t.Errorf("answered %d %v, want protocol %q and no extension", status, header, proto)
 		}
 		_ = nc.Close()
 	}

@@ -201,7 +201,7 @@ func TestCloseTimeout(t *testing.T) {
 		begin := time.Now()
 		r.conn.Close(1001, "")
 		c.wantClose(1001)
-		if _, _, err := c.next(); err != io.EOF {
+		if _, _, err := c.next(); !errors.Is(err, io.EOF) {
 			t.Errorf("client got %v", err)
 		}
 		within(t, begin, DefaultCloseTimeout)

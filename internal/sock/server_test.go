@@ -3,7 +3,6 @@ package sock
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,10 +27,9 @@ type testOptions struct {
 	accept   AcceptOptions
 	listener net.Listener          // nil: TCP on the loopback
 	handler  func(c *Conn) Handler // nil: echo
-	hook     func(http.Handler) http.Handler
 }
 
-func quietLogger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quietLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func startServer(t testing.TB, o testOptions) *testServer {
 	t.Helper()

@@ -41,8 +41,10 @@ func TestCheckUpgrade(t *testing.T) {
 		{"no version", set("sec-websocket-version"), `'sec-websocket-version' header must equal '13', got []`},
 		{"other version", set("sec-websocket-version", "12"), `'sec-websocket-version' header must equal '13', got ["12"]`},
 		{"no key", set("sec-websocket-key"), `'sec-websocket-key' header is absent`},
-		{"connection comes first", func(r *http.Request) { r.Header = http.Header{} },
-			`'connection' header must contain 'upgrade', got []`},
+		{
+			"connection comes first", func(r *http.Request) { r.Header = http.Header{} },
+			`'connection' header must contain 'upgrade', got []`,
+		},
 		{"key before version", func(r *http.Request) {
 			set("sec-websocket-key")(r)
 			set("sec-websocket-version")(r)

@@ -217,7 +217,7 @@ func TestConcurrentSenders(t *testing.T) {
 		t.Run(fmt.Sprintf("tls=%v", tlsOn), func(t *testing.T) {
 			t.Parallel()
 			const senders, each = 3, 2000
-			var l net.Listener = smallBuffers(t)
+			l := smallBuffers(t)
 			if tlsOn {
 				l = tlsListener(l)
 			}

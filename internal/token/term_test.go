@@ -59,18 +59,18 @@ func TestTermKnownBytes(t *testing.T) {
 func TestTermOtherForms(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]any{
-		"83640004" + "75736572":        Atom("user"), // ATOM_EXT
-		"8373" + "02" + "e961":         Atom("éa"),   // SMALL_ATOM_EXT, Latin-1
-		"83760004" + "75736572":        Atom("user"), // ATOM_UTF8_EXT
-		"8376000474727565":             true,
-		"837703" + "6e696c":            nil,
-		"836900000001" + "6101":        Tuple{int64(1)}, // LARGE_TUPLE_EXT
-		"836f00000001" + "01" + "05":   int64(-5),       // LARGE_BIG_EXT
-		"836e0000":                     int64(0),
-		"836e020101" + "00":            int64(-1), // leading zeros
-		"836c00000001" + "6107" + "6a": []any{int64(7)},
-		"836c00000000" + "6a":          []any{},
-		"837400000001" + "6101" + "6a": map[any]any{int64(1): []any{}},
+		"83640004" + "75736572":                                Atom("user"), // ATOM_EXT
+		"8373" + "02" + "e961":                                 Atom("éa"),   // SMALL_ATOM_EXT, Latin-1
+		"83760004" + "75736572":                                Atom("user"), // ATOM_UTF8_EXT
+		"8376000474727565":                                     true,
+		"837703" + "6e696c":                                    nil,
+		"836900000001" + "6101":                                Tuple{int64(1)}, // LARGE_TUPLE_EXT
+		"836f00000001" + "01" + "05":                           int64(-5),       // LARGE_BIG_EXT
+		"836e0000":                                             int64(0),
+		"836e020101" + "00":                                    int64(-1), // leading zeros
+		"836c00000001" + "6107" + "6a":                         []any{int64(7)},
+		"836c00000000" + "6a":                                  []any{},
+		"837400000001" + "6101" + "6a":                         map[any]any{int64(1): []any{}},
 		"8374000000026101610146" + "3ff0000000000000" + "6102": map[any]any{int64(1): int64(1), 1.0: int64(2)},
 	} {
 		b, err := hex.DecodeString(in)
@@ -202,16 +202,23 @@ func TestEncodeTermRefuses(t *testing.T) {
 func TestEncodeTermOtherTypes(t *testing.T) {
 	t.Parallel()
 	b, err := encodeTerm(Tuple{
-		7, uint64(math.MaxUint64), big.NewInt(5), []byte("bytes"), []string{"a"}, []any{1, 2},
-		map[string]any{"k": nil}, []any(nil), Atom("false"),
+		7, uint64(math.MaxUint64), big.NewInt(5), []byte("bytes"),
+		[]string{"a"},
+		[]any{1, 2},
+		map[string]any{"k": nil},
+		[]any(nil), Atom("false"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := decodeTerm(b)
 	want := Tuple{
-		int64(7), new(big.Int).SetUint64(math.MaxUint64), int64(5), "bytes", []any{"a"}, []any{int64(1), int64(2)},
-		map[any]any{"k": nil}, []any{}, false,
+		int64(7), new(big.Int).SetUint64(math.MaxUint64), int64(5), "bytes",
+		[]any{"a"},
+		[]any{int64(1), int64(2)},
+		map[any]any{"k": nil},
+		[]any{},
+		false,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %#v, %v, want %#v", got, err, want)

@@ -245,7 +245,7 @@ func TestDecodeRefuses(t *testing.T) {
 			if !errors.As(err, &de) || !errors.Is(err, tc.want) {
 				t.Fatalf("error %v, want a DecodeError with %v", err, tc.want)
 			}
-			if errors.Is(err, ErrUTF8) != (tc.want == ErrUTF8) {
+			if errors.Is(err, ErrUTF8) != errors.Is(tc.want, ErrUTF8) {
 				t.Errorf("%v is ErrUTF8", err)
 			}
 			if de.Version != tc.v || de.Binary != tc.binary || de.Offset < 0 || de.Offset > len(tc.frame) {

@@ -27,7 +27,8 @@ func scan(data []byte) error {
 func checkScan(t interface {
 	Helper()
 	Errorf(string, ...any)
-}, data []byte) {
+}, data []byte,
+) {
 	t.Helper()
 	err := scan(data)
 	if errors.Is(err, ErrDepth) {

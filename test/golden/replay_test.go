@@ -27,9 +27,9 @@ func playAgainst(ctx context.Context, c Case, steps []Step) error {
 	}
 	playErr := <-played
 	stop()
-	p.close()
+	closeErr := p.close()
 	if err == nil {
-		err = playErr
+		err = errors.Join(playErr, closeErr)
 	}
 	return err
 }

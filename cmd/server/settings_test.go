@@ -45,7 +45,7 @@ func TestBadSettings(t *testing.T) {
 		{name: "nobody serves the database, disconnect", args: []string{"disconnect", "user_socket:1"}, want: `connection refused\n(.*\n)*Check DATABASE_URL`},
 		{name: "direct URL only, dev", env: settings{"DATABASE_URL=", "DATABASE_DIRECT_URL=" + nowhere}, args: []string{"dev"}, want: `DATABASE_DIRECT_URL is set but DATABASE_URL is not`},
 		{name: "bad schema", env: settings{"DATABASE_SCHEMA=Trunk Line"}, want: `schema name "Trunk Line"`},
-		{name: "small pool", env: settings{"DATABASE_POOL_SIZE=1"}, want: `(?i)pool_?size\)? is 1: want at least 2`},
+		{name: "small pool", env: settings{"DATABASE_POOL_SIZE=1"}, want: `PoolSize \(DATABASE_POOL_SIZE\) is 1: want at least 2`},
 		{name: "pool is no number", env: settings{"DATABASE_POOL_SIZE=many"}, want: `DATABASE_POOL_SIZE="many"`},
 
 		{name: "no secret", env: settings{"SECRET_KEY_BASE="}, want: `SECRET_KEY_BASE\) is missing.*openssl`},
@@ -61,7 +61,8 @@ func TestBadSettings(t *testing.T) {
 		{name: "any origin and another", env: settings{"CHECK_ORIGIN=any,//app.example"}, want: `CHECK_ORIGIN: allowed origin "any"`},
 		{name: "bad log level", env: settings{"LOG_LEVEL=loud"}, want: `LOG_LEVEL="loud"`},
 		{name: "bad log format", env: settings{"LOG_FORMAT=xml"}, want: `--log-format must be one of "text","json"`},
-		{name: "queue is negative", env: settings{"QUEUE_BYTES=-1"}, want: `(?i)queue_?bytes\)? is negative`},
+		{name: "queue is negative", env: settings{"QUEUE_BYTES=-1"}, want: `QueueBytes \(QUEUE_BYTES\) is negative`},
+		{name: "drain time is negative", env: settings{"DRAIN_TIMEOUT=-1s"}, want: `DrainTimeout \(DRAIN_TIMEOUT\) is negative`},
 		{name: "time without unit", env: settings{"DRAIN_TIMEOUT=5"}, want: `DRAIN_TIMEOUT="5"`},
 		{name: "neither true nor false", env: settings{"DEMO=maybe"}, want: `DEMO="maybe"`},
 

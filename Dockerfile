@@ -4,7 +4,10 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /trunkline ./cmd/server
+# What `trunkline version` prints, for the build has no .git:
+# --build-arg VERSION="$(git describe --tags --always --dirty)"
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /trunkline ./cmd/server
 
 FROM scratch
 # For TLS to Postgres and to a JWKS URL.

@@ -72,7 +72,7 @@ func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url st
 	if err != nil {
 		return fmt.Errorf("PORT %d, BIND %q: %w", s.Port, s.Bind, err)
 	}
-	httpServer := &http.Server{Handler: handler(srv, page), ReadHeaderTimeout: 10 * time.Second}
+	httpServer := &http.Server{Handler: handler(srv, page), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

@@ -84,7 +84,7 @@ func (s *Server) Messages(ctx context.Context, topic string, after int64, limit 
 			Deleted: m.Deleted, InsertedAt: m.InsertedAt,
 		})
 	}
-	return messages, page.More && len(messages) > 0, nil
+	return messages, len(messages) > 0 && messages[len(messages)-1].ID < page.Head, nil
 }
 
 // Unread counts, for each topic, the messages that are newer than what user has

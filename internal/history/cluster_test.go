@@ -247,7 +247,10 @@ func TestOnPostgres(t *testing.T) {
 	if id, err := n.Update(ctx, "room:1", 1, []byte(`{"body":"changed"}`)); id != 3 || err != nil {
 		t.Fatalf("update: %d, %v", id, err)
 	}
-	if id, err := n.Delete(ctx, "room:1", 2); id != 4 || err != nil {
+	if id, err := n.Update(ctx, "room:1", 2, []byte(`{"body":"gone"}`)); id != 4 || err != nil {
+		t.Fatalf("update: %d, %v", id, err)
+	}
+	if id, err := n.Delete(ctx, "room:1", 2); id != 5 || err != nil {
 		t.Fatalf("delete: %d, %v", id, err)
 	}
 
@@ -265,28 +268,28 @@ func TestOnPostgres(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n.waitForHead(t, "room:1", 5)
+	n.waitForHead(t, "room:1", 6)
 	exec(t, conn, `select trunkline.broadcast('room:1', 'typing', '{"a": 1}')`)
 
 	want := []string{
 		`new_msg {"nr":1,"body":"first"}`, `new_msg {"nr":2,"body":"second"}`,
-		`message_updated {"nr":3,"message_id":1,"payload":{"body":"changed"}}`, `message_deleted {"nr":4,"message_id":2}`,
-		`from_tx {"nr":5,"commit": true}`,
+		`message_updated {"nr":3,"message_id":1,"payload":{"body":"changed"}}`, `message_updated {"nr":4,"message_id":2,"payload":{"body":"gone"}}`,
+		`message_deleted {"nr":5,"message_id":2}`, `from_tx {"nr":6,"commit": true}`,
 	}
 	for i, m := range n.delivered["room:1"] {
 		if got := m.Event + " " + string(m.Payload); got != want[i] || m.Shared != fmt.Sprint("room:1 ", m.ID) {
 			t.Errorf("delivered %s with %v, want %s", got, m.Shared, want[i])
 		}
 	}
-	want[0], want[1] = `new_msg {"nr":1,"body":"changed"}`, `new_msg `
+	want[0], want[1], want[3] = `new_msg {"nr":1,"body":"changed"}`, `new_msg `, `message_updated `
 	fresh := startReal(t, url, Config{Patterns: []Pattern{{Pattern: "room:*", IDKey: "nr"}}})
 	for name, h := range map[string]*node{"memory": n, "database": fresh} {
 		page, err := h.After(ctx, "room:1", 0, 100)
-		if err != nil || len(page.Messages) != 5 || page.Head != 5 || page.Oldest != 1 {
+		if err != nil || len(page.Messages) != 6 || page.Head != 6 || page.Oldest != 1 {
 			t.Fatalf("%s: %+v, %v", name, page, err)
 		}
 		for i, m := range page.Messages {
-			if got := m.Event + " " + string(m.Payload); got != want[i] || m.Deleted != (i == 1) || m.InsertedAt.IsZero() {
+			if got := m.Event + " " + string(m.Payload); got != want[i] || m.Deleted != (i == 1 || i == 3) || m.InsertedAt.IsZero() {
 				t.Errorf("%s: %s, deleted %v; want %s", name, got, m.Deleted, want[i])
 			}
 		}
@@ -300,7 +303,7 @@ func TestOnPostgres(t *testing.T) {
 		t.Errorf("epochs %q and %q, %v", first.Epoch, second.Epoch, err)
 	}
 
-	if unread, err := n.Seen(ctx, "room:1", "ann", 1); unread != 1 || err != nil { // of 1 to 5 two are edits, one is deleted
+	if unread, err := n.Seen(ctx, "room:1", "ann", 1); unread != 1 || err != nil { // of 1 to 6 three are edits, one is deleted
 		t.Errorf("unread after 1: %d, %v", unread, err)
 	}
 	unread, err := n.Unread(ctx, "ann", []string{"room:1", "room:none"})
@@ -333,7 +336,7 @@ func TestOnPostgres(t *testing.T) {
 func TestTopicMadeAnew(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
-	n := startReal(t, url, Config{SweepInterval: 100 * time.Millisecond})
+	n := startReal(t, url, Config{SweepInterval: time.Hour})
 	defer n.follow(t, "room:1")()
 	for range 5 {
 		n.publish(t, "room:1", "x")

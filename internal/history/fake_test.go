@@ -109,7 +109,7 @@ func (t *fakeTopic) store(e entry) row {
 	if e.event == EventDeleted {
 		for i, other := range t.rows {
 			if other.refersTo == e.refersTo && other.event == EventUpdated {
-				t.rows[i].payload = []byte("{}")
+				t.rows[i].deleted, t.rows[i].payload = true, []byte("{}")
 			}
 		}
 		t.rows[e.refersTo-1].deleted, t.rows[e.refersTo-1].payload = true, []byte("{}")

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -279,7 +278,6 @@ func (f *feed) fetched(asked topicRef, last, known int64, page rows, err error) 
 		covered = page.rows[len(page.rows)-1].id
 	}
 	for _, r := range page.rows {
-		f.deliverHeldBelow(r.id)
 		if r.id > f.last.Load() {
 			if r.id > f.last.Load()+1 {
 				f.skipTo(r.id - 1)
@@ -287,7 +285,6 @@ func (f *feed) fetched(asked topicRef, last, known int64, page rows, err error) 
 			f.advance(r)
 		}
 	}
-	f.deliverHeldBelow(covered + 1)
 	if covered > f.last.Load() {
 		f.skipTo(covered)
 	}
@@ -299,27 +296,7 @@ func (f *feed) fetched(asked topicRef, last, known int64, page rows, err error) 
 	f.urgent = page.more && f.known > f.last.Load()
 }
 
-// deliverHeldBelow delivers what is held below an id, in order. What is missing
-// between is gone.
-func (f *feed) deliverHeldBelow(id int64) {
-	var ids []int64
-	for held := range f.held {
-		if held < id && held > f.last.Load() {
-			ids = append(ids, held)
-		}
-	}
-	slices.Sort(ids)
-	for _, held := range ids {
-		r := f.held[held]
-		f.unhold(held)
-		if held > f.last.Load()+1 {
-			f.skipTo(held - 1)
-		}
-		f.advance(r)
-	}
-}
-
-// forgetPassed drops what is held although it was delivered otherwise.
+// forgetPassed drops what is held although it was delivered otherwise, or is gone.
 func (f *feed) forgetPassed() {
 	for id := range f.held {
 		if id <= f.last.Load() {
@@ -391,7 +368,6 @@ func (f *feed) reset(head int64) {
 // startAt makes the next message the one after head.
 func (f *feed) startAt(head int64) {
 	f.last.Store(head)
-	f.known = max(f.known, head)
 	f.mu.Lock()
 	before := f.ring.bytes
 	f.ring.restart(head)

@@ -224,7 +224,7 @@ func (m *feedModel) matches(t *rapid.T, got *Message, atLeast int64) {
 		case e.refersTo == got.ID:
 			state.deleted = true
 		case e.event == EventDeleted && e.refersTo == state.refersTo && state.event == EventUpdated && e.id > got.ID:
-			state.payload = []byte("{}")
+			state.deleted = true
 		}
 		if want := state.message("id"); head >= atLeast {
 			if got.Deleted == want.Deleted && string(got.Payload) == string(want.Payload) && got.Event == want.Event && got.RefersTo == want.RefersTo {
@@ -261,6 +261,42 @@ func TestFollowOfAnUnknownTopic(t *testing.T) {
 		wantIDs(t, "page", pageIDs(page), span(1, 3))
 		if took := time.Since(began); took != 0 {
 			t.Errorf("it was not read from memory: %v", took)
+		}
+	})
+}
+
+func TestFarBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newFakeServer()
+		n := startFake(t, server, Config{})
+		defer n.follow(t, "room:1")()
+		server.publish("room:1", 10_000)
+		n.Lost()
+		time.Sleep(500 * time.Millisecond) // pages follow each other without a pause
+		wantIDs(t, "delivered", n.ids("room:1"), span(1, 10_000))
+	})
+}
+
+// An answer that is older than what the feed has learned meanwhile is ignored.
+func TestLateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newFakeServer()
+		n := startFake(t, server, Config{})
+		defer n.follow(t, "room:new")()
+		server.set(func(s *fakeServer) { s.delay = 100 * time.Millisecond })
+		n.Lost()
+		time.Sleep(150 * time.Millisecond) // it is found that there is no such topic, but not told yet
+		for {
+			topicID, rows := server.publish("room:new", 1)
+			n.HandleBus("room:new", encodeNews(topicID, rows)[0])
+			if rows[0].id == 3 {
+				break
+			}
+		}
+		time.Sleep(5 * time.Second)
+		wantIDs(t, "delivered", n.ids("room:new"), span(1, 3))
+		if len(n.resets) != 0 {
+			t.Errorf("reset: %v", n.resets)
 		}
 	})
 }
@@ -340,6 +376,9 @@ func TestForgedNewsDoesNoLastingHarm(t *testing.T) {
 		n.HandleBus("room:1", encodeNews(1, []row{{id: 1 << 40, event: "x", payload: []byte("{}")}})[0])
 		n.HandleBus("room:1", encodeNews(99, []row{{id: 3, event: "x", payload: []byte("{}")}})[0])
 		time.Sleep(time.Second)
+		if fetches := server.count("after"); fetches > 2 {
+			t.Errorf("%d fetches of what does not exist", fetches)
+		}
 		for range 3 {
 			n.publish(t, "room:1", "x")
 		}

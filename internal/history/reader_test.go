@@ -116,6 +116,9 @@ func TestPagesAreBoundedInBytes(t *testing.T) {
 			})
 		}
 		all.Wait()
+		if count := server.count("after"); count != 2 {
+			t.Errorf("%d statements", count)
+		}
 	})
 }
 
@@ -127,6 +130,7 @@ func TestRetentionByCount(t *testing.T) {
 		for range 10 {
 			n.publish(t, "room:1", "x")
 		}
+		synctest.Wait() // until they are delivered
 		for _, c := range []struct {
 			after int64
 			want  []int64

@@ -26,11 +26,8 @@ func (r *ring) restart(head int64) {
 	r.floor, r.head = head, head
 }
 
-// push adds the next message. Ids between the head and it do not exist any more.
+// push adds the next message.
 func (r *ring) push(m *Message) {
-	if m.ID != r.head+1 {
-		r.restart(m.ID - 1)
-	}
 	r.head = m.ID
 	r.messages = append(r.messages, m)
 	r.bytes += messageBytes(m)
@@ -147,7 +144,7 @@ func (r *ring) edit(event row, remake func(m *Message, payload []byte, deleted b
 	}
 	for i := r.index(event.refersTo + 1); i < len(r.messages) && r.messages[i].ID < event.id; i++ {
 		if m := r.messages[i]; m.RefersTo == event.refersTo && m.Event == EventUpdated {
-			replace(i, []byte("{}"), false)
+			replace(i, nil, true)
 		}
 	}
 }

@@ -24,6 +24,26 @@ func TestRingExpires(t *testing.T) {
 	}
 }
 
+// A page that was read before an edit that the ring has seen is out of date.
+func TestRingKeepsEdits(t *testing.T) {
+	r := ring{maxMessages: 10, maxBytes: 1 << 20}
+	r.restart(3)
+	r.push(&Message{ID: 4, Event: EventUpdated, RefersTo: 2})
+	old := []*Message{{ID: 1}, {ID: 2}, {ID: 3}}
+	r.prepend(0, 3, 3, old)
+	if _, _, ok := r.page(0, 10, 1<<20); ok {
+		t.Error("a message from before its edit is in the ring")
+	}
+	r.prepend(2, 3, 3, old[2:])
+	if _, _, ok := r.page(2, 10, 1<<20); !ok {
+		t.Error("a message that was not edited is not in the ring")
+	}
+	r.prepend(0, 3, 4, old)
+	if _, _, ok := r.page(0, 10, 1<<20); !ok {
+		t.Error("messages from after the edit are not in the ring")
+	}
+}
+
 // The ring answers with exactly what was pushed and prepended, or not at all.
 func TestRingModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -196,10 +196,11 @@ func (b *batcher) topicIDs(ctx context.Context, db database, generation int64, b
 func (b *batcher) carry(batch []*pending, verdicts []verdict) {
 	var busy, gone []*pending
 	for i, v := range verdicts {
-		switch p := batch[i]; {
-		case v.status == statusBusy:
+		p := batch[i]
+		switch v.status {
+		case statusBusy:
 			busy = append(busy, p)
-		case v.status == statusNoTopic:
+		case statusNoTopic:
 			b.topics.forget(p.topic)
 			if p.fails++; p.fails < maxFails {
 				gone = append(gone, p)

@@ -3,8 +3,8 @@
 // delivers every message of a topic once and in order, and reads back what a
 // client missed.
 //
-// It imports internal/dbsqlc, internal/wire and pgx. It knows neither sockets
-// nor the bus, which it meets through an interface of its own.
+// It imports internal/dbsqlc, pgx and prometheus. It knows neither sockets nor
+// the bus, which it meets through an interface of its own.
 //
 // # The database's part
 //
@@ -20,6 +20,26 @@
 //
 // store is the typed layer over them. relay.go, partitions.go and retention.go
 // hold the work that goes on beside the messages.
+//
+// # The part in memory
+//
+// Of each kind there is one in a [History]:
+//
+//   - batcher and queue store what is published through this node, one batch at
+//     a time with all that came meanwhile.
+//   - feeds hold a feed for each topic that is followed. It brings what comes
+//     from the batcher, the relay, the bus (notify.go) and the reader into order,
+//     delivers it, and keeps the newest messages in a ring.
+//   - reader reads what is in no ring, for everybody who waits at a time with
+//     one statement: pages of clients as well as holes of feeds.
+//   - sweeper compares heads with the database, which finds what nobody told of.
+//   - backend lends connections that lead to the newest generation of the
+//     database only.
+//
+// A feed is worked by one goroutine at a time, which holds its turn while it
+// delivers. Locks are taken in the order feed.turn, feeds.mu, feed.mu; the
+// latter two are held for moments only, and never while something is called
+// that belongs to others or waits.
 //
 // # Invariants
 //

@@ -3,100 +3,17 @@ package history
 import (
 	"context"
 	"fmt"
-	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/trunkline/trunkline/internal/dbsqlc"
 )
 
-// Publish stores a message and returns its id once it is committed. The payload
-// is a JSON object without the key of the id; it must not be changed afterwards.
-// Where key is not empty and was used in the topic within Config.KeyAge, nothing
-// is published, and the id is the first one's.
-//
-// Nothing was published when it fails, unless with [ErrUnknownOutcome].
-// [ErrQueueFull] and [ErrUnavailable] say that trying again later may succeed.
-// The messages that one goroutine publishes to a topic keep their order.
-func (h *History) Publish(ctx context.Context, topic, event string, payload []byte, key string) (id int64, err error) {
-	pattern, err := h.pattern(topic)
+// Publish stores a message through the outbox from a process that runs no
+// History, by a connection or transaction of its own. The SQL function checks
+// what [History.PublishTx] checks.
+func Publish(ctx context.Context, db dbsqlc.DBTX, schema, topic, event string, payload []byte, key string) error {
+	s, err := dbsqlc.NewSchema(schema)
 	if err != nil {
-		return 0, err
+		return fmt.Errorf("history: %w", err)
 	}
-	if err := checkPublish(pattern.IDKey, topic, event, payload, key); err != nil {
-		return 0, err
-	}
-	return h.store(ctx, &pending{topic: topic, event: event, payload: payload, key: key})
-}
-
-// Update replaces a message's payload, and returns the id of the event that
-// says so. It fails as [History.Publish] does, and with [ErrNotFound].
-func (h *History) Update(ctx context.Context, topic string, id int64, payload []byte) (eventID int64, err error) {
-	pattern, err := h.pattern(topic)
-	if err != nil {
-		return 0, err
-	}
-	if err := checkPayload(pattern.IDKey, payload); err != nil {
-		return 0, err
-	}
-	return h.edit(ctx, &pending{topic: topic, event: EventUpdated, payload: payload, refersTo: id})
-}
-
-// Delete takes a message's payload away, and returns the id of the event that
-// says so. It fails as [History.Update] does.
-func (h *History) Delete(ctx context.Context, topic string, id int64) (eventID int64, err error) {
-	if _, err := h.pattern(topic); err != nil {
-		return 0, err
-	}
-	return h.edit(ctx, &pending{topic: topic, event: EventDeleted, payload: []byte("{}"), refersTo: id})
-}
-
-func (h *History) edit(ctx context.Context, p *pending) (int64, error) {
-	if p.refersTo < 1 {
-		return 0, fmt.Errorf("%w: %d in %q", ErrNotFound, p.refersTo, p.topic)
-	}
-	if err := checkText(ErrTopic, p.topic, 1, maxTopic); err != nil {
-		return 0, err
-	}
-	return h.store(ctx, p)
-}
-
-// store queues a message and waits for its id.
-func (h *History) store(ctx context.Context, p *pending) (int64, error) {
-	p.answered = make(chan answer, 1)
-	if err := h.batcher.queue.put(p); err != nil {
-		return 0, err
-	}
-	timeout := time.NewTimer(h.config.PublishTimeout) // cheaper than a context
-	defer timeout.Stop()
-	var why error
-	select {
-	case a := <-p.answered:
-		return a.id, a.err
-	case <-timeout.C:
-		why = fmt.Errorf("no answer within %v", h.config.PublishTimeout)
-	case <-ctx.Done():
-		why = ctx.Err()
-	}
-	if h.batcher.queue.giveUp(p) {
-		return 0, fmt.Errorf("%w: %w", ErrUnavailable, why)
-	}
-	select {
-	case a := <-p.answered:
-		return a.id, a.err
-	default:
-		return 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, why)
-	}
-}
-
-// PublishTx publishes a message when the transaction commits, as the SQL
-// function publish does. It fails as [History.Publish] does; then the
-// transaction may have failed with it.
-func (h *History) PublishTx(ctx context.Context, tx pgx.Tx, topic, event string, payload []byte, key string) error {
-	pattern, err := h.pattern(topic)
-	if err != nil {
-		return err
-	}
-	if err := checkPublish(pattern.IDKey, topic, event, payload, key); err != nil {
-		return err
-	}
-	return newStore(h.schema, tx, h.metrics.query).publish(ctx, topic, event, payload, key)
+	return newStore(s, db, func(string) {}).publish(ctx, topic, event, payload, key)
 }

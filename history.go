@@ -3,6 +3,7 @@ package trunkline
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/trunkline/trunkline/internal/history"
@@ -95,7 +96,7 @@ func (s *Server) newHistory() (*history.History, error) {
 		Bus:       s.bus,
 		Patterns:  patterns,
 		Prepare:   s.prepare,
-		Deliver:   func(_ string, m *history.Message) { s.engine.Deliver(m.Shared.(*realtime.Broadcast)) },
+		Deliver:   func(_ string, m *history.Message) { s.engine.Deliver(&m.Shared.(*storedMessage).broadcast) },
 		Reset:     s.engine.Reset,
 		Broadcast: func(topic, event string, payload []byte) {
 			if err := s.engine.Broadcast(topic, event, realtime.Payload{Data: payload}); err != nil {
@@ -109,15 +110,41 @@ func (s *Server) newHistory() (*history.History, error) {
 	})
 }
 
-// prepare makes the broadcast of a stored message, once, so that its frames are
-// shared by all who get it, live or later. A deleted message is delivered as
+// storedMessage is a message in memory as it goes to clients: its frames, and
+// its entry in replies, are made once for all who get it, live or later.
+type storedMessage struct {
+	broadcast realtime.Broadcast
+	once      sync.Once
+	encoded   []byte
+}
+
+// prepare makes the storedMessage of a message. A deleted one is broadcast as
 // its id and the fact.
 func (s *Server) prepare(topic string, m *history.Message) any {
 	payload := m.Payload
 	if m.Deleted {
 		payload = fmt.Appendf(nil, `{%q:%d,"deleted":true}`, s.idKey(topic), m.ID)
 	}
-	return &realtime.Broadcast{Topic: topic, Event: m.Event, Payload: realtime.Payload{Data: payload}, ID: m.ID}
+	stored := &storedMessage{}
+	stored.broadcast.Topic, stored.broadcast.Event, stored.broadcast.ID = topic, m.Event, m.ID
+	stored.broadcast.Payload = realtime.Payload{Data: payload}
+	return stored
+}
+
+// entry is the message in the array of a reply.
+func (s *storedMessage) entry(m *history.Message) []byte {
+	s.once.Do(func() {
+		e := historyEntry{ID: m.ID, Event: m.Event, Payload: m.Payload, Deleted: m.Deleted, InsertedAt: m.InsertedAt}
+		if m.Deleted {
+			e.Payload = nil
+		}
+		p, err := encode(e)
+		if err != nil { // the payload is JSON: the database and the scanner saw to it
+			panic(err)
+		}
+		s.encoded = p.Data
+	})
+	return s.encoded
 }
 
 func (s *Server) idKey(topic string) string {
@@ -134,16 +161,16 @@ type stored struct{ s *Server }
 const catchUpPage = 256
 
 // After returns what is stored, as it goes to clients.
-func (h stored) After(ctx context.Context, topic string, after int64) ([]*realtime.Broadcast, error) {
+func (h stored) After(ctx context.Context, topic string, after int64) (messages []*realtime.Broadcast, head int64, err error) {
 	page, err := h.s.history.Load().After(ctx, topic, after, catchUpPage)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	broadcasts := make([]*realtime.Broadcast, len(page.Messages))
 	for i, m := range page.Messages {
-		broadcasts[i] = m.Shared.(*realtime.Broadcast)
+		broadcasts[i] = &m.Shared.(*storedMessage).broadcast
 	}
-	return broadcasts, nil
+	return broadcasts, page.Head, nil
 }
 
 func (h stored) AtHead(topic string, f func(int64)) { h.s.history.Load().AtHead(topic, f) }

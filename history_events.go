@@ -18,8 +18,8 @@ type historyRequest struct {
 
 // historyReply answers it; messages are always ascending.
 type historyReply struct {
-	Messages []historyEntry `json:"messages"`
-	More     bool           `json:"more"`
+	Messages json.RawMessage `json:"messages"`
+	More     bool            `json:"more"`
 }
 
 func failReason(format string, args ...any) Reply {

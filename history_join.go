@@ -27,27 +27,31 @@ type historyEntry struct {
 	InsertedAt time.Time       `json:"inserted_at"`
 }
 
-func entries(messages []*history.Message) []historyEntry {
-	list := make([]historyEntry, len(messages))
+// entries is the JSON array of messages, each encoded once for all who get it.
+func entries(messages []*history.Message) json.RawMessage {
+	out := []byte{'['}
 	for i, m := range messages {
-		list[i] = historyEntry{ID: m.ID, Event: m.Event, Payload: m.Payload, Deleted: m.Deleted, InsertedAt: m.InsertedAt}
-		if m.Deleted {
-			list[i].Payload = nil
+		if i > 0 {
+			out = append(out, ',')
 		}
+		out = append(out, m.Shared.(*storedMessage).entry(m)...)
 	}
-	return list
+	return append(out, ']')
 }
 
 // caughtUp is what a join's reply says of the history.
 type caughtUp struct {
-	Messages  []historyEntry `json:"messages"`
-	LastID    int64          `json:"last_id"`
-	More      bool           `json:"more"`
-	Epoch     string         `json:"epoch"`
-	Reset     bool           `json:"reset,omitempty"`
-	Truncated bool           `json:"truncated,omitempty"`
-	OldestID  int64          `json:"oldest_id,omitempty"`
+	messages  []*history.Message
+	LastID    int64  `json:"last_id"`
+	More      bool   `json:"more"`
+	Epoch     string `json:"epoch"`
+	Reset     bool   `json:"reset,omitempty"`
+	Truncated bool   `json:"truncated,omitempty"`
+	OldestID  int64  `json:"oldest_id,omitempty"`
 }
+
+// joinKeys are the keys of a join's reply that belong to the history.
+var joinKeys = []string{"messages", "last_id", "more", "epoch", "reset", "truncated", "oldest_id"}
 
 // badJoin refuses a join whose parameters cannot be.
 func badJoin(format string, args ...any) error {
@@ -91,13 +95,13 @@ func catchUp(ctx context.Context, h *history.History, topic string, o *HistoryOp
 		c.Reset = true
 		return c, err
 	}
-	c = caughtUp{Messages: entries(page.Messages), LastID: last, More: page.More, Epoch: page.Epoch}
+	c = caughtUp{messages: page.Messages, LastID: last, More: page.More, Epoch: page.Epoch}
 	if page.Oldest > last+1 {
 		c.Truncated, c.OldestID = true, page.Oldest
 	}
 	if p.Replay == "events" {
 		c.More = len(page.Messages) > 0
-		c.Messages = []historyEntry{}
+		c.messages = nil
 	} else if n := len(page.Messages); n > 0 {
 		c.LastID = page.Messages[n-1].ID
 	}
@@ -110,14 +114,14 @@ func catchUp(ctx context.Context, h *history.History, topic string, o *HistoryOp
 
 // asEvents leaves the messages to follow as events.
 func (c caughtUp) asEvents() caughtUp {
-	c.LastID, c.More = c.Messages[0].ID-1, true
-	c.Messages = []historyEntry{}
+	c.LastID, c.More = c.messages[0].ID-1, true
+	c.messages = nil
 	return c
 }
 
 func newest(ctx context.Context, h *history.History, topic string, n int) (caughtUp, error) {
 	page, err := h.Newest(ctx, topic, n)
-	return caughtUp{Messages: entries(page.Messages), LastID: page.Head, Epoch: page.Epoch}, err
+	return caughtUp{messages: page.Messages, LastID: page.Head, Epoch: page.Epoch}, err
 }
 
 // joinDurable is Join of a channel of a durable topic: the application decides,
@@ -146,7 +150,7 @@ func (h *handler) joinDurable(ctx context.Context, c *realtime.Channel, params P
 		return realtime.Payload{}, h.unavailable(err)
 	}
 	merged, err := mergeReply(reply, missed)
-	if err == nil && len(missed.Messages) > 0 && !c.Reserve(len(merged.Data)) {
+	if err == nil && len(missed.messages) > 0 && !c.Reserve(len(merged.Data)) {
 		missed = missed.asEvents()
 		merged, err = mergeReply(reply, missed)
 	}
@@ -165,7 +169,8 @@ func (h *handler) unavailable(err error) error {
 }
 
 // mergeReply adds the history's keys to the application's reply, which must be
-// an object without them.
+// an object without them. A page may be large and go to many: its messages are
+// put in as they are.
 func mergeReply(reply any, missed caughtUp) (realtime.Payload, error) {
 	own, err := encode(reply)
 	if err != nil {
@@ -175,19 +180,27 @@ func mergeReply(reply any, missed caughtUp) (realtime.Payload, error) {
 	if own.Binary || json.Unmarshal(own.Data, &object) != nil || object == nil {
 		return realtime.Payload{}, fmt.Errorf("join reply of a durable topic: want an object or nil, got %T", reply)
 	}
-	added, err := encode(missed)
-	if err != nil || len(object) == 0 {
-		return added, err
-	}
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(added.Data, &keys); err != nil {
-		return realtime.Payload{}, err
-	}
-	for k, v := range keys {
+	for _, k := range joinKeys {
 		if _, taken := object[k]; taken {
 			return realtime.Payload{}, fmt.Errorf("join reply of a durable topic: the key %q belongs to the history", k)
 		}
-		object[k] = v
 	}
-	return encode(object)
+	rest, err := encode(missed)
+	if err != nil {
+		return realtime.Payload{}, err
+	}
+	out := []byte{'{'}
+	if len(object) > 0 {
+		own, err = encode(object) // without white space
+		if err != nil {
+			return realtime.Payload{}, err
+		}
+		out = append(out, own.Data[1:len(own.Data)-1]...)
+		out = append(out, ',')
+	}
+	out = append(out, `"messages":`...)
+	out = append(out, entries(missed.messages)...)
+	out = append(out, ',')
+	out = append(out, rest.Data[1:]...)
+	return realtime.Payload{Data: out}, nil
 }

@@ -139,9 +139,11 @@ func stormClient(t *testing.T, url, topic string, from int) (ids []int64, err er
 	}
 	var reply []json.RawMessage
 	var body struct {
+		Status   string
 		Response struct {
 			Messages []struct{ ID int64 }
 			More     bool
+			Reason   string
 		}
 	}
 	if err := json.Unmarshal(data, &reply); err != nil {
@@ -149,6 +151,9 @@ func stormClient(t *testing.T, url, topic string, from int) (ids []int64, err er
 	}
 	if err := json.Unmarshal(reply[4], &body); err != nil {
 		return nil, err
+	}
+	if body.Status != "ok" {
+		return nil, fmt.Errorf("refused: %s", body.Response.Reason)
 	}
 	if body.Response.More {
 		return nil, fmt.Errorf("more is true")

@@ -8,9 +8,10 @@ import (
 
 // History is the stored messages of durable topics, as the engine meets them.
 type History interface {
-	// After returns messages of a topic with ids above after, ascending and
-	// without a hole, as many as it sees fit; none when there are none.
-	After(ctx context.Context, topic string, after int64) ([]*Broadcast, error)
+	// After returns messages of a topic with ids above after, ascending, as many
+	// as it sees fit, and the topic's head when it looked. Without any message,
+	// there is none up to that head: retention may have deleted what was there.
+	After(ctx context.Context, topic string, after int64) (messages []*Broadcast, head int64, err error)
 	// AtHead calls f with the id that was delivered last on this node, while no
 	// message of the topic is being delivered.
 	AtHead(topic string, f func(head int64))
@@ -118,7 +119,7 @@ func (c *Channel) catchUp() {
 	ctx, history, f := c.socket.engine.base, c.socket.engine.cfg.History, c.follower
 	retry := readPause
 	for c.joined.Load() {
-		page, err := history.After(ctx, c.topic, f.last)
+		page, head, err := history.After(ctx, c.topic, f.last)
 		if err != nil {
 			c.Log().Warn("history cannot be read; trying again", "error", err)
 			if !pause(ctx, retry) {
@@ -134,7 +135,11 @@ func (c *Channel) catchUp() {
 			}
 			f.last = b.ID
 		}
-		if len(page) == 0 && c.goLive() {
+		if len(page) > 0 {
+			continue
+		}
+		f.last = max(f.last, head)
+		if c.goLive() {
 			return
 		}
 	}

@@ -21,6 +21,7 @@ type fakeHistory struct {
 	head   int64
 
 	failing bool
+	deleted int64 // up to this id, by retention
 	reads   int
 }
 
@@ -35,14 +36,17 @@ func (h *fakeHistory) publish(n int) {
 	}
 }
 
-func (h *fakeHistory) After(_ context.Context, _ string, after int64) ([]*Broadcast, error) {
+func (h *fakeHistory) After(_ context.Context, _ string, after int64) ([]*Broadcast, int64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reads++
 	if h.failing {
-		return nil, errors.New("away")
+		return nil, 0, errors.New("away")
 	}
-	return h.stored[after:min(after+10, h.head)], nil
+	if after < h.deleted {
+		return nil, h.deleted, nil // as if nothing newer were there yet
+	}
+	return h.stored[after:min(after+10, h.head)], h.head, nil
 }
 
 func (h *fakeHistory) AtHead(_ string, f func(int64)) {
@@ -131,6 +135,17 @@ func TestAFollowerOutlivesAHistoryThatFails(t *testing.T) {
 		h.mu.Unlock()
 		time.Sleep(readPauseMax)
 		c.want(storedFrames(1, 5)...)
+	})
+}
+
+func TestAFollowerSkipsWhatRetentionDeleted(t *testing.T) {
+	followerTest(t, func(t *testing.T, h *fakeHistory, c *client) {
+		h.publish(9)
+		h.deleted = 7
+		c.send(`["1","1","a","phx_join",0]`)
+		c.want(append([]string{joinedFrame}, storedFrames(8, 9)...)...)
+		h.publish(1)
+		c.want(storedFrames(10, 10)...)
 	})
 }
 

@@ -72,13 +72,13 @@ func open(t *testing.T, site, name string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = res.Body.Close() })
 	if got := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || got != "text/event-stream" {
 		t.Fatalf("%s: %s", res.Status, got)
 	}
 	c := &client{t, name, cancel, make(chan string, 1000)}
 	go func() {
 		defer close(c.lists)
-		defer res.Body.Close()
 		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 			data, ok := strings.CutPrefix(lines.Text(), "data: ")
 			if !ok {

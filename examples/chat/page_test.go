@@ -14,14 +14,14 @@ import (
 	"testing"
 )
 
-func get(h http.Handler, target string, header ...string) *http.Response {
+func get(h http.Handler, target string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
 func pageHandler() http.Handler {
@@ -39,23 +39,23 @@ func TestPageFiles(t *testing.T) {
 		"/icon.svg": "image/svg+xml", "/phoenix.LICENSE.md": "",
 	} {
 		resp := get(h, target)
-		if resp.StatusCode != http.StatusOK {
-			t.Errorf("GET %s: %d", target, resp.StatusCode)
+		if resp.Code != http.StatusOK {
+			t.Errorf("GET %s: %d", target, resp.Code)
 			continue
 		}
-		if got := resp.Header.Get("Content-Type"); contentType != "" && got != contentType {
+		if got := resp.Header().Get("Content-Type"); contentType != "" && got != contentType {
 			t.Errorf("GET %s: Content-Type %q, want %q", target, got, contentType)
 		}
-		csp := resp.Header.Get("Content-Security-Policy")
+		csp := resp.Header().Get("Content-Security-Policy")
 		if !strings.HasPrefix(csp, "default-src 'none'; script-src 'self';") || strings.Contains(csp, "unsafe") {
 			t.Errorf("GET %s: Content-Security-Policy %q", target, csp)
 		}
-		if again := get(h, target, "If-None-Match", resp.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
-			t.Errorf("GET %s with its ETag: %d, want 304", target, again.StatusCode)
+		if again := get(h, target, "If-None-Match", resp.Header().Get("ETag")); again.Code != http.StatusNotModified {
+			t.Errorf("GET %s with its ETag: %d, want 304", target, again.Code)
 		}
 	}
 	for _, target := range []string{"/index.html/", "/static/app.js", "/page.go", "/..", "/nothing"} {
-		if resp := get(h, target); resp.StatusCode == http.StatusOK {
+		if resp := get(h, target); resp.Code == http.StatusOK {
 			t.Errorf("GET %s: 200", target)
 		}
 	}
@@ -83,8 +83,8 @@ func TestPageIsWhole(t *testing.T) {
 		for _, m := range reference.FindAllStringSubmatch(string(content), -1) {
 			found++
 			target := m[1] + m[2] + m[3]
-			if resp := get(h, target); resp.StatusCode != http.StatusOK {
-				t.Errorf("%s names %s: %d", name, target, resp.StatusCode)
+			if resp := get(h, target); resp.Code != http.StatusOK {
+				t.Errorf("%s names %s: %d", name, target, resp.Code)
 			}
 		}
 		return err
@@ -122,7 +122,7 @@ func TestTokenForAnyone(t *testing.T) {
 		if body["token"] != "token of "+name || body["user_id"] != name || len(body) != 2 {
 			t.Errorf("%q: %v", name, body)
 		}
-		if got := resp.Header.Get("Cache-Control"); got != "no-store" {
+		if got := resp.Header().Get("Cache-Control"); got != "no-store" {
 			t.Errorf("Cache-Control %q", got)
 		}
 	}
@@ -132,12 +132,12 @@ func TestTokenForAnyone(t *testing.T) {
 		if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
 			t.Fatal(err)
 		}
-		if resp.StatusCode != http.StatusBadRequest || len(body.Errors["user"]) != 1 {
-			t.Errorf("%q: %d %v", name, resp.StatusCode, body)
+		if resp.Code != http.StatusBadRequest || len(body.Errors["user"]) != 1 {
+			t.Errorf("%q: %d %v", name, resp.Code, body)
 		}
 	}
 	broken := tokenForAnyone(func(string) (string, error) { return "", errors.New("broken") })
-	if resp := get(broken, "/demo/token?user=ann"); resp.StatusCode != http.StatusInternalServerError {
-		t.Errorf("a signer that fails: %d", resp.StatusCode)
+	if resp := get(broken, "/demo/token?user=ann"); resp.Code != http.StatusInternalServerError {
+		t.Errorf("a signer that fails: %d", resp.Code)
 	}
 }

@@ -14,8 +14,11 @@ func TestPatternsMatch(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	ps, err := newPatterns([]Pattern{
-		{Pattern: "room:lobby", IDKey: "a"}, {Pattern: "room:*", IDKey: "b"}, {Pattern: "room:private:*", IDKey: "never"},
-		{Pattern: "50%_x:*", IDKey: "c"}, {Pattern: "ü*"},
+		{Pattern: "room:lobby", IDKey: "a"},
+		{Pattern: "room:*", IDKey: "b"},
+		{Pattern: "room:private:*", IDKey: "never"},
+		{Pattern: "50%_x:*", IDKey: "c"},
+		{Pattern: "ü*"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,10 @@ const (
 	// maxWaiting bounds the diffs of one topic that wait to be delivered where
 	// coalescing is off. Beyond it they coalesce.
 	maxWaiting = 128
+	// settle is how long a diff waits at least, so that what its cause has to
+	// say goes out first: a handler's reply to the push that it tracks in. In
+	// Phoenix a task makes the diff, which takes as long.
+	settle = 2 * time.Millisecond
 )
 
 // outbox makes diffs of a shard's changes and has them delivered: each topic's
@@ -153,6 +157,12 @@ func (ob *outbox) rest(o *outlet) {
 
 // work delivers until nothing is ready.
 func (ob *outbox) work(ctx context.Context) {
+	pause := time.NewTimer(settle)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done(): // next ends the work
+	}
 	for {
 		o, diff, ok := ob.next(ctx)
 		if o == nil {
@@ -196,7 +206,7 @@ func (ob *outbox) done(o *outlet) {
 		ob.rest(o)
 		return
 	}
-	o.until = time.Now().Add(ob.interval)
+	o.until = time.Now().Add(ob.interval - settle) // the next work settles again
 	ob.cooling = append(ob.cooling, o)
 	if len(ob.cooling) == 1 {
 		ob.notify()

@@ -215,7 +215,7 @@ func TestDiffsCoalesce(t *testing.T) {
 		time.Sleep(time.Second)
 		wantLog(t, "room", "+u0 +u1+u2 +u3+u4 +u5+u6+u7 +u8", a)
 		for i, d := range a.diffs("room") {
-			if got, want := d.at.Sub(begin), settle+time.Duration(i)*50*time.Millisecond; got != want {
+			if got, want := d.at.Sub(begin), 2*time.Millisecond+time.Duration(i)*50*time.Millisecond; got != want {
 				t.Errorf("diff %d came after %v, want %v", i, got, want)
 			}
 		}

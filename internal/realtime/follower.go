@@ -40,10 +40,8 @@ func (c *Channel) Follow(last int64) {
 // the client makes room. Join calls it at most once; the room is the reply's.
 func (c *Channel) Reserve(n int) bool {
 	s := c.socket
-	reserved := int(s.reserved.Add(int64(n)))
-	waiting := s.transport.waiting()
-	// One reply of any size is taken by a queue in which nothing else is.
-	if (waiting > 0 || reserved > n) && waiting+reserved > s.engine.cfg.Sock.QueueBytes/2 {
+	s.reserved.Add(int64(n))
+	if s.behind() {
 		s.reserved.Add(-int64(n))
 		return false
 	}

@@ -227,9 +227,9 @@ func (s *Socket) sendEphemeral(f *wire.Frame) bool {
 	return s.transport.send(f)
 }
 
-// behind reports whether the client's queue is half full.
+// behind reports whether the client's queue is half full, or about to be.
 func (s *Socket) behind() bool {
-	return s.transport.waiting() > s.engine.cfg.Sock.QueueBytes/2
+	return s.transport.waiting()+int(s.reserved.Load()) > s.engine.cfg.Sock.QueueBytes/2
 }
 
 // index is the place of a topic's channel, -1 for none; s.mu is held.

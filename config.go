@@ -26,7 +26,8 @@ type Config struct {
 	// nothing.
 	SkipMigrations bool
 	// PoolSize is how many pooled connections the node may open. Default 8. Up
-	// to three more are direct: the bus's listener, notifier and fetcher.
+	// to four more are direct: the bus's listener, notifier and fetcher, and on
+	// one node of the cluster the relay of what SQL publishes.
 	PoolSize int
 	// StartTimeout is how long Run waits for Postgres at its start. Default 30 s.
 	StartTimeout time.Duration

@@ -18,5 +18,6 @@
 //   - A statement takes effect only while its incarnation goes on.
 //   - What waits to be written is bounded by the members that are and by the rows
 //     that were written, however long Postgres is away.
-//   - A node on which nothing is tracked writes nothing.
+//   - A node on which nothing is tracked writes no rows: it sends one statement
+//     each 5 s, which deletes what other nodes left behind.
 package sqlview

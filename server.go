@@ -164,7 +164,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // after a complete drain. Keep the HTTP server accepting until Run returns:
 // it refuses new sockets itself.
 func (s *Server) Run(ctx context.Context) error {
-	defer s.pool.Close()
+	defer s.closePool()
 	if !s.cfg.SkipMigrations {
 		switch err := Migrate(ctx, s.cfg); {
 		case ctx.Err() != nil:
@@ -213,6 +213,23 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// poolCloseTimeout is far less than pgxpool waits for connections on which
+// nobody answers, 15 s: they end by themselves, the process need not wait.
+const poolCloseTimeout = 2 * time.Second
+
+func (s *Server) closePool() {
+	closed := make(chan struct{})
+	go func() {
+		s.pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(poolCloseTimeout):
+		s.cfg.Logger.Warn("the database does not answer: its pooled connections are left to end by themselves")
+	}
 }
 
 // Node is this node's id in the cluster, unique for each start.

@@ -57,6 +57,7 @@ func run(ctx context.Context, listen string) error {
 		DatabaseURL:       url,
 		DatabaseDirectURL: os.Getenv("DATABASE_DIRECT_URL"),
 		SecretKeyBase:     strings.Repeat("0123456789abcdef", 4),
+		Node:              os.Getenv("NODE_NAME"),
 		Host:              "localhost",
 		// As in Phoenix, each change is told on its own.
 		PresenceDiffInterval: -1,

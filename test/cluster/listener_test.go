@@ -17,8 +17,9 @@ const repairLimit = time.Second
 func TestListenerTerminated(t *testing.T) { // alone, for its timing
 	const rounds = 20
 	url := pgtest.EmptyURL(t)
-	a := start(t, server, databaseURL(url), "NODE_NAME=a")
-	b := start(t, server, databaseURL(url), "NODE_NAME=b")
+	a := start(t, conformance, databaseURL(url), "NODE_NAME=a")
+	b := start(t, conformance, databaseURL(url), "NODE_NAME=b")
+	books := openBooks(t, a, b)
 	topic := "room:lobby"
 	load := startStream(t, connect(t, a).join(t, topic), connect(t, b).join(t, topic), topic, 2*time.Millisecond)
 	var took durations
@@ -38,10 +39,11 @@ func TestListenerTerminated(t *testing.T) { // alone, for its timing
 	if missing == 0 {
 		t.Error("nothing was lost: the connection was not under load")
 	}
-	if lost := b.metric(t, "trunkline_bus_lost_messages_total"); int64(lost) != missing {
+	// The bus carries presence as well, so more than these may be lost.
+	if lost := b.metric(t, "trunkline_bus_lost_messages_total"); int64(lost) < missing {
 		t.Errorf("%d messages are missing, the metric counts %v", missing, lost)
 	}
-	balanced(t, a, b)
+	books.balanced(t)
 	if n := b.metric(t, `trunkline_bus_reconnects_total{connection="listener"}`); n != rounds {
 		t.Errorf("the metric counts %v reconnects of the listener, want %d", n, rounds)
 	}

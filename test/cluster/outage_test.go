@@ -41,6 +41,7 @@ func TestPostgresAway(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Server(t)
 			a, b := start(t, conformance, databaseURL(db.URL())), start(t, conformance, databaseURL(db.URL()))
+			books, reverse := openBooks(t, a, b), openBooks(t, b, a)
 			onA, onB := watch(t, a, "first node"), watch(t, b, "second node")
 			topic := "room:crossing"
 			crossing := startStream(t, connect(t, a).join(t, topic), connect(t, b).join(t, topic), topic, 20*time.Millisecond)
@@ -65,8 +66,8 @@ func TestPostgresAway(t *testing.T) {
 			onA.end(t)
 			onB.end(t)
 			crossing.settle(t)
-			balanced(t, a, b)
-			balanced(t, b, a)
+			books.balanced(t)
+			reverse.balanced(t)
 		})
 	}
 }

@@ -223,16 +223,47 @@ func (s *stream) settle(t testing.TB) (sent, missing int64) {
 	return sent, missing
 }
 
-// balanced checks the books of two nodes: what one has published, the other has
-// received, or counted as lost.
-func balanced(t testing.TB, from, to *node) {
+// books are what one node has published and another has received, or counted as
+// lost. What was published before the other had heard of it is in neither.
+type books struct {
+	from, to *node
+	before   float64 // missing when the books were opened
+}
+
+// openBooks is called when both nodes are ready and no test traffic flows.
+func openBooks(t testing.TB, from, to *node) *books {
 	t.Helper()
-	var published, received, lost float64
-	defer func() { t.Logf("bus: %v published, %v received, %v lost", published, received, lost) }()
+	b := &books{from: from, to: to}
+	same := 0
+	eventually(t, patience, "what is on its way between the nodes arrives", func() bool {
+		missing := b.missing(t)
+		if same++; missing != b.before {
+			b.before, same = missing, 0
+		}
+		return same >= 5
+	})
+	return b
+}
+
+func (b *books) missing(t testing.TB) float64 {
+	t.Helper()
+	return b.from.metric(t, "trunkline_bus_published_messages_total") -
+		b.to.metric(t, "trunkline_bus_received_messages_total") -
+		b.to.metric(t, "trunkline_bus_lost_messages_total")
+}
+
+// balanced checks that all that was published since was received, or counted as
+// lost, once.
+func (b *books) balanced(t testing.TB) {
+	t.Helper()
+	var missing float64
+	defer func() {
+		if t.Failed() {
+			t.Logf("bus: %v messages are neither received nor counted as lost, %v before", missing, b.before)
+		}
+	}()
 	eventually(t, patience, "each message is received or counted as lost, once", func() bool {
-		published = from.metric(t, "trunkline_bus_published_messages_total")
-		received = to.metric(t, "trunkline_bus_received_messages_total")
-		lost = to.metric(t, "trunkline_bus_lost_messages_total")
-		return received+lost == published
+		missing = b.missing(t)
+		return missing == b.before
 	})
 }

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a process may take to end after SIGTERM when its
-// clients are gone.
-const stopTimeout = 15 * time.Second
+// stopTimeout is what docs/operations.md asks to allow beyond the drain: a node
+// whose connections to Postgres died in silence waits for their timeouts.
+const stopTimeout = 24 * time.Second
 
 // A process is a running program with its output.
 type process struct {

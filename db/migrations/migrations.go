@@ -74,7 +74,7 @@ func Status(ctx context.Context, databaseURL, schema string) (steps []Step, err 
 	}
 	if !found { // goose's Status would create its table
 		for _, source := range provider.ListSources() {
-			steps = append(steps, Step{Version: source.Version, Name: path.Base(source.Path)})
+			steps = append(steps, Step{Version: source.Version, Name: sourceName(source)})
 		}
 		return steps, nil
 	}
@@ -83,9 +83,17 @@ func Status(ctx context.Context, databaseURL, schema string) (steps []Step, err 
 		return nil, fmt.Errorf("reading the state of migrations: %w", err)
 	}
 	for _, state := range states {
-		steps = append(steps, Step{Version: state.Source.Version, Name: path.Base(state.Source.Path), AppliedAt: state.AppliedAt})
+		steps = append(steps, Step{Version: state.Source.Version, Name: sourceName(state.Source), AppliedAt: state.AppliedAt})
 	}
 	return steps, nil
+}
+
+// sourceName is the file's name; a migration in Go brings none.
+func sourceName(s *goose.Source) string {
+	if s.Version == riverVersion {
+		return riverName
+	}
+	return path.Base(s.Path)
 }
 
 // run does the work of Up and Down under the lock.
@@ -127,6 +135,7 @@ func open(databaseURL, schema string) (*dbsqlc.Schema, *sql.DB, *goose.Provider,
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files{schema: name},
 		goose.WithTableName(name.Name()+"."+versionTable),
 		goose.WithExcludeNames([]string{schemaFile}),
+		goose.WithGoMigrations(riverMigration(databaseURL, name)),
 		goose.WithDisableGlobalRegistry(true),
 	)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trunkline/trunkline/internal/pgtest"
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 // The network between one node and Postgres swallows everything, without
@@ -16,18 +17,18 @@ func TestBlackHole(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		hole time.Duration
-		end  func(*proxy)
+		end  func(*harness.Link)
 	}{
-		{"short", time.Second, (*proxy).thaw}, // no connection is given up for it
-		{"long", 8 * time.Second, (*proxy).thaw},
-		{"long, old connections stay dead", 8 * time.Second, (*proxy).renew},
+		{"short", time.Second, (*harness.Link).Thaw}, // no connection is given up for it
+		{"long", 8 * time.Second, (*harness.Link).Thaw},
+		{"long, old connections stay dead", 8 * time.Second, (*harness.Link).Renew},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Server(t, pgtest.WithTCP())
-			link := startProxy(t, hostPort(t, db.TCPURL()))
+			link := startLink(t, hostPort(t, db.TCPURL()))
 			a := start(t, conformance, databaseURL(db.URL()))
-			b := start(t, conformance, databaseURL(link.url(t, db.TCPURL())))
+			b := start(t, conformance, databaseURL(redirected(t, db.TCPURL(), link.Address())))
 			books, reverse := openBooks(t, a, b), openBooks(t, b, a)
 			onA, onB := watch(t, a, "node without a hole"), watch(t, b, "node behind the hole")
 			fromA := startStream(t, connect(t, a).join(t, "room:a"), connect(t, b).join(t, "room:a"), "room:a", 20*time.Millisecond)
@@ -37,7 +38,7 @@ func TestBlackHole(t *testing.T) {
 			readyA, readyB := watchReady(t, a), watchReady(t, b)
 
 			began := time.Now()
-			link.freeze()
+			link.Freeze()
 			observe(t, c.hole)
 			healed := time.Now()
 			c.end(link)

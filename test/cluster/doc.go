@@ -4,7 +4,8 @@
 //
 // TestMain builds the programs once, into bin/test of the repository; with
 // GOFLAGS=-race they look for races as well. The tests import nothing of the
-// server, only what starts a Postgres (internal/pgtest): they see what a client,
+// server, only what starts processes and Postgres (test/harness,
+// internal/pgtest): they see what a client,
 // an operator and Postgres see.
 //
 // Invariants:

@@ -23,7 +23,7 @@ func TestNodeKilled(t *testing.T) {
 	onA.expect(t, topic, "new_msg")
 	others := watch(t, a, "survivor")
 
-	b.kill(t)
+	b.Kill()
 	if code := onB.closeCode(t, patience); code != codeCut {
 		t.Errorf("a client of the killed node was closed with %d", code)
 	}

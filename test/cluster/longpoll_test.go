@@ -119,7 +119,7 @@ func TestLongPollThroughAnotherNode(t *testing.T) {
 	t.Logf("broadcast to poll: %v", took)
 
 	// Its node is killed: another tells the client to begin anew.
-	home.kill(t)
+	home.Kill()
 	began = time.Now()
 	again := poll(t, b, token)
 	if again.Status != http.StatusGone || again.Token == "" || again.Token == token {

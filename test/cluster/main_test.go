@@ -1,11 +1,11 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trunkline/trunkline/internal/pgtest"
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 // A program is the package of a server to run.
@@ -66,10 +67,8 @@ func build(p program) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-o", absolute, "./"+string(p))
-	cmd.Dir = repository
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build ./%s: %w\n%s", p, err, out)
+	if err := harness.Build(context.Background(), absolute, string(p), false); err != nil {
+		return err
 	}
 	return os.Rename(made, p.path())
 }

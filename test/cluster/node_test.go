@@ -9,10 +9,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 // secret is what the conformance application signs tokens with.
@@ -64,12 +65,11 @@ func (n *node) launch(t testing.TB) {
 // freeAddress is free now; see awaitReady for when it is not any more.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := harness.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // awaitReady waits until /readyz says so. A node whose port somebody else took
@@ -78,22 +78,15 @@ func (n *node) awaitReady(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
 	for {
-		status, body, err := n.get(ctx, "/readyz")
-		if status == http.StatusOK {
+		err := harness.AwaitReady(ctx, n.Process, n.address)
+		switch {
+		case err == nil:
 			return
-		}
-		select {
-		case <-n.exited:
-			if !strings.Contains(n.output.String(), "address already in use") {
-				t.Fatalf("the node has ended: %v\n%s", n.err, n.output)
-			}
+		case !n.Running() && harness.AddressTaken(n.output.String()):
 			n.launch(t)
-		case <-ctx.Done():
-			t.Fatalf("the node is not ready: %d %s %v\n%s", status, body, err, n.output)
-		case <-tick.C:
+		default:
+			t.Fatalf("the node is not ready: %v\n%s", err, n.output)
 		}
 	}
 }
@@ -138,23 +131,15 @@ func (n *node) hook(t testing.TB, body map[string]any) {
 // metric reads one series of /metrics, named with its labels as it stands there.
 func (n *node) metric(t testing.TB, series string) float64 {
 	t.Helper()
-	_, page, err := n.get(t.Context(), "/metrics")
+	all, err := harness.Metrics(t.Context(), n.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(page) {
-		text, ok := strings.CutPrefix(line, series+" ")
-		if !ok {
-			continue
-		}
-		value, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil {
-			t.Fatalf("metric %s: %v", line, err)
-		}
-		return value
+	value, ok := all[series]
+	if !ok {
+		t.Fatalf("no metric %s in %v", series, all)
 	}
-	t.Fatalf("no metric %s in\n%s", series, page)
-	return 0
+	return value
 }
 
 // userToken has the command line sign a token for the user.

@@ -101,10 +101,10 @@ default_pool_size = 5
 		arguments = append([]string{"-u", unprivileged(t)}, arguments...)
 	}
 	p := run(t, exec.Command(binary, arguments...))
-	t.Cleanup(func() { p.kill(t) }) // it takes SIGTERM for a failure
+	t.Cleanup(p.Kill) // it takes SIGTERM for a failure
 	eventually(t, patience, "PgBouncer accepts connections", func() bool {
-		if !p.running() {
-			t.Fatalf("PgBouncer has ended: %v\n%s", p.err, p.output)
+		if !p.Running() {
+			t.Fatalf("PgBouncer has ended: %v\n%s", p.Err(), p.output)
 		}
 		conn, err := net.Dial("tcp", address)
 		if err != nil {

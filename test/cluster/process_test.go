@@ -2,12 +2,13 @@ package cluster
 
 import (
 	"bytes"
+	"errors"
 	"os/exec"
-	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 // stopTimeout is what docs/operations.md asks to allow beyond the drain: a node
@@ -16,10 +17,8 @@ const stopTimeout = 24 * time.Second
 
 // A process is a running program with its output.
 type process struct {
-	cmd    *exec.Cmd
+	*harness.Process
 	output *output
-	exited chan struct{} // closed when it has ended
-	err    error         // how it ended; read after exited
 }
 
 // output collects what a process writes.
@@ -44,25 +43,14 @@ func (o *output) String() string {
 // not yet, and its output is logged if the test has failed.
 func run(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{cmd: cmd, output: &output{}, exited: make(chan struct{})}
+	p := &process{output: &output{}}
 	cmd.Stdout, cmd.Stderr = p.output, p.output
-	cmd.SysProcAttr = dieWithParent()
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // dieWithParent is tied to the thread that forks
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = cmd.Wait()
-			close(p.exited)
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatalf("start %s: %v", cmd.Path, err)
+	var err error
+	if p.Process, err = harness.Start(cmd); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if p.running() {
+		if p.Running() {
 			p.terminate(t)
 			if err := p.wait(t, stopTimeout); err != nil {
 				t.Errorf("%s ended after SIGTERM with %v", cmd.Path, err)
@@ -72,34 +60,16 @@ func run(t testing.TB, cmd *exec.Cmd) *process {
 			t.Errorf("%s has a data race", cmd.Path)
 		}
 		if t.Failed() {
-			t.Logf("output of %s, process %d:\n%s", cmd.Path, cmd.Process.Pid, p.output)
+			t.Logf("output of %s, process %d:\n%s", cmd.Path, p.PID(), p.output)
 		}
 	})
 	return p
 }
 
-func (p *process) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-func (p *process) terminate(t testing.TB) { p.signal(t, syscall.SIGTERM) }
-
-// kill ends the process as kill -9 does, and returns when it is gone.
-func (p *process) kill(t testing.TB) {
+func (p *process) terminate(t testing.TB) {
 	t.Helper()
-	p.signal(t, syscall.SIGKILL)
-	_ = p.wait(t, stopTimeout) // "signal: killed"
-}
-
-func (p *process) signal(t testing.TB, s syscall.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatalf("%v to process %d: %v", s, p.cmd.Process.Pid, err)
+	if err := p.Terminate(); err != nil {
+		t.Fatalf("SIGTERM to process %d: %v", p.PID(), err)
 	}
 }
 
@@ -107,14 +77,9 @@ func (p *process) signal(t testing.TB, s syscall.Signal) {
 // error of the test, and killed.
 func (p *process) wait(t testing.TB, limit time.Duration) error {
 	t.Helper()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-p.exited:
-	case <-timer.C:
-		t.Errorf("process %d has not ended within %v", p.cmd.Process.Pid, limit)
-		_ = p.cmd.Process.Kill()
-		<-p.exited
+	err := p.Wait(limit)
+	if errors.Is(err, harness.ErrStuck) {
+		t.Error(err)
 	}
-	return p.err
+	return err
 }

@@ -28,7 +28,7 @@ func TestSlowReader(t *testing.T) { // alone, as it moves much
 	if want := 1 + float64(len(readers)-1); sockets != want {
 		t.Fatalf("%v sockets on the node, want %v", sockets, want)
 	}
-	before := residentBytes(t, a.cmd.Process.Pid)
+	before := residentBytes(t, a.PID())
 	most := before
 
 	filler := strings.Repeat("x", size)
@@ -53,7 +53,7 @@ func TestSlowReader(t *testing.T) { // alone, as it moves much
 			received[i]++
 		}
 		if sent%25 == 0 {
-			most = max(most, residentBytes(t, a.cmd.Process.Pid))
+			most = max(most, residentBytes(t, a.PID()))
 			if cutAfter < 0 && a.metric(t, "trunkline_sockets") == sockets-1 {
 				cutAfter = sent
 			}

@@ -4,13 +4,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 )
-
-// dieWithParent makes the kernel end the child when the thread that forked it
-// ends, so that a test binary that is killed leaves no servers behind.
-func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 // residentBytes is the most memory that the process has had in use so far.
 func residentBytes(t testing.TB, pid int) int {

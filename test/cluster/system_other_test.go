@@ -6,12 +6,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
-
-// dieWithParent is what only Linux can do.
-func dieWithParent() *syscall.SysProcAttr { return nil }
 
 // residentBytes is the memory that the process has in use now.
 func residentBytes(t testing.TB, pid int) int {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 const (
@@ -124,7 +126,7 @@ func (c *client) handle(m message) error {
 // keepAlive sends heartbeats, and ends the connection when a reply is overdue.
 func (c *client) keepAlive() {
 	var last time.Time
-	for c.gate.pass(c.ctx) && pause(c.ctx, time.Second) {
+	for c.gate.pass(c.ctx) && harness.Pause(c.ctx, time.Second) {
 		if c.overdue() {
 			c.end(errNoReply)
 			return
@@ -186,7 +188,7 @@ func (c *client) push(topic, event string, payload any, onReply func(reply) erro
 // from callbacks only.
 func (c *client) later(d time.Duration, f func() error) {
 	c.working.Go(func() {
-		if pause(c.ctx, d) {
+		if harness.Pause(c.ctx, d) {
 			if err := f(); err != nil {
 				c.end(err)
 			}

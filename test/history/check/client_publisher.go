@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/trunkline/trunkline/test/harness"
 	"github.com/trunkline/trunkline/test/history/verify"
 )
 
@@ -43,7 +44,7 @@ type session struct {
 // run publishes until stop ends, then finishes the last message, until ctx ends.
 func (p *clientPublisher) run(ctx, stop context.Context) {
 	defer p.disconnect()
-	for number := 0; pause(stop, between(p.every/2, p.every*3/2)); number++ {
+	for number := 0; harness.Pause(stop, between(p.every/2, p.every*3/2)); number++ {
 		d := newDraft(p.name, number, p.topics[rand.IntN(len(p.topics))], eventMessage, clientMost)
 		published := p.publish(ctx, d)
 		p.record.add(byClient, published)
@@ -60,7 +61,7 @@ func (p *clientPublisher) publish(ctx context.Context, d draft) verify.Publish {
 	for tries := 0; ; tries++ {
 		if tries > 0 {
 			p.counts.repeats.Add(1)
-			if !pause(ctx, between(retryLeast, retryMost)) {
+			if !harness.Pause(ctx, between(retryLeast, retryMost)) {
 				return d.publish(p.name, verify.Unanswered, 0)
 			}
 		}

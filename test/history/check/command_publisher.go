@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/trunkline/trunkline/test/harness"
 	"github.com/trunkline/trunkline/test/history/verify"
 )
 
@@ -28,7 +29,7 @@ type commandPublisher struct {
 }
 
 func (p *commandPublisher) run(ctx, stop context.Context) {
-	for number := 0; pause(stop, between(commandEvery/2, commandEvery*3/2)); number++ {
+	for number := 0; harness.Pause(stop, between(commandEvery/2, commandEvery*3/2)); number++ {
 		d := newDraft(p.name, number, pick(p.topics), eventChange, commandMost)
 		p.record.add(byCommand, d.publish(p.name, p.publish(ctx, d), 0))
 	}
@@ -40,7 +41,7 @@ func (p *commandPublisher) publish(ctx context.Context, d draft) verify.Outcome 
 			return verify.Committed
 		}
 		p.counts.repeats.Add(1)
-		if !pause(ctx, between(retryLeast, retryMost)) {
+		if !harness.Pause(ctx, between(retryLeast, retryMost)) {
 			return verify.Unanswered
 		}
 	}

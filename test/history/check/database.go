@@ -2,96 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/trunkline/trunkline/internal/devdb"
+	"github.com/trunkline/trunkline/test/harness"
 	"github.com/trunkline/trunkline/test/history/verify"
 )
 
 // queryTimeout bounds what the checker itself asks Postgres.
 const queryTimeout = 20 * time.Second
 
-// A database is the Postgres of the run. Unlike the databases of tests it keeps
-// Postgres's own settings for durability: an immediate stop must lose nothing
-// that was committed.
-type database struct {
-	*devdb.DB
-	home string
-}
-
-func startDatabase(ctx context.Context, out io.Writer) (*database, error) {
-	home, err := databaseHome()
-	if err != nil {
-		return nil, err
-	}
-	db, err := devdb.Start(ctx, devdb.Options{
-		DataDir:     filepath.Join(home, "db"),
-		ReuseInitdb: true,
-		Output:      out,
-		Settings:    map[string]string{"max_connections": "200"},
-	})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(home))
-	}
-	return &database{db, home}, nil
-}
-
-// databaseHome is a directory that the user who runs Postgres can enter, where
-// the databases of tests are: the tests' clean-up removes it should this process
-// be killed.
-func databaseHome() (string, error) {
-	cache, err := devdb.CacheDir()
-	if err != nil {
-		return "", err
-	}
-	parent := filepath.Join(cache, "pgtest")
-	for _, dir := range []string{cache, parent} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", err
-		}
-		// Whatever the umask: root's Postgres runs as another user.
-		if err := os.Chmod(dir, 0o755); err != nil {
-			return "", err
-		}
-	}
-	home, err := os.MkdirTemp(parent, "history-check-")
-	if err != nil {
-		return "", err
-	}
-	return home, os.Chmod(home, 0o755)
-}
-
-// socket is the path of the unix socket that the URL names.
-func (d *database) socket() (string, error) {
-	u, err := url.Parse(d.URL())
-	if err != nil {
-		return "", err
-	}
-	query := u.Query()
-	return filepath.Join(query.Get("host"), ".s.PGSQL."+query.Get("port")), nil
-}
-
-func (d *database) name() (string, error) {
-	u, err := url.Parse(d.URL())
-	if err != nil {
-		return "", err
-	}
-	return u.Path[1:], nil
-}
-
-func (d *database) remove() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	return errors.Join(d.Stop(ctx), os.RemoveAll(d.home))
-}
+// A database is the Postgres of the run.
+type database struct{ *harness.Postgres }
 
 // with runs f on a connection of its own, not through any link.
 func (d *database) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {

@@ -81,7 +81,7 @@ func (f *fakeServer) serve(t *testing.T, number int, ws *websocket.Conn) {
 }
 
 func (f *fakeServer) cluster() *cluster {
-	return &cluster{nodes: []*node{{address: f.address}}, token: "token"}
+	return &cluster{anyAddress: func() string { return f.address }, token: "token"}
 }
 
 func (f *fakeServer) joined() []object {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trunkline/trunkline/internal/devdb"
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 // A fault breaks something, keeps it broken for a while and mends it, even when
@@ -20,7 +21,7 @@ type fault struct {
 type saboteur struct {
 	cluster     *cluster
 	subscribers []*subscriber
-	journal     *journal
+	journal     *harness.Journal
 	watch       func(name string, mended time.Time) // told of the end of each
 
 	done map[string]int // by name
@@ -45,7 +46,7 @@ func (s *saboteur) run(ctx, stop context.Context, every time.Duration) error {
 	s.done = map[string]int{}
 	var deck []fault
 	next := time.Now().Add(every / 2)
-	for pause(stop, time.Until(next)) {
+	for harness.Pause(stop, time.Until(next)) {
 		next = time.Now().Add(every)
 		if len(deck) == 0 {
 			deck = s.faults()
@@ -58,7 +59,7 @@ func (s *saboteur) run(ctx, stop context.Context, every time.Duration) error {
 			return fmt.Errorf("fault %s: %w", f.name, err)
 		}
 		s.done[f.name]++
-		s.journal.printf("fault: %s: %s", f.name, what)
+		s.journal.Printf("fault: %s: %s", f.name, what)
 		s.watch(f.name, time.Now())
 	}
 	return nil
@@ -74,12 +75,12 @@ func (s *saboteur) total() (n int) {
 
 func (s *saboteur) killNode(ctx context.Context) (string, error) {
 	n, down := s.cluster.anyNode(), between(time.Second, 3*time.Second)
-	n.kill()
-	pause(ctx, down)
-	if err := n.start(ctx); err != nil {
+	n.Kill()
+	harness.Pause(ctx, down)
+	if err := n.Start(ctx); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s was down for %v", n.name, down.Round(time.Millisecond)), nil
+	return fmt.Sprintf("%s was down for %v", n.Name, down.Round(time.Millisecond)), nil
 }
 
 func (s *saboteur) cutListeners(ctx context.Context) (string, error) {
@@ -95,7 +96,7 @@ func (s *saboteur) restartPostgres(ctx context.Context, mode devdb.StopMode) (st
 	if err := s.cluster.database.StopServer(ctx, mode); err != nil {
 		return "", err
 	}
-	pause(ctx, down)
+	harness.Pause(ctx, down)
 	if err := s.cluster.database.StartServer(ctx); err != nil {
 		return "", err
 	}
@@ -108,17 +109,17 @@ func (s *saboteur) blackHole(ctx context.Context) (string, error) {
 	victim, name := s.cluster.application, "the publishers by SQL and by command"
 	if number := rand.IntN(len(s.cluster.nodes) + 1); number < len(s.cluster.nodes) {
 		n := s.cluster.nodes[number]
-		victim, name = n.link, n.name
+		victim, name = n.link, n.Name
 	}
 	held := between(3*time.Second, 8*time.Second)
-	victim.freeze()
-	pause(ctx, held)
+	victim.Freeze()
+	harness.Pause(ctx, held)
 	after := "and delivered late what was under way"
 	if s.holes++; s.holes%2 == 0 {
 		after = "and old connections stayed dead"
-		victim.renew()
+		victim.Renew()
 	} else {
-		victim.thaw()
+		victim.Thaw()
 	}
 	return fmt.Sprintf("%s, for %v %s", name, held.Round(time.Millisecond), after), nil
 }
@@ -132,7 +133,7 @@ func (s *saboteur) pauseClients(ctx context.Context) (string, error) {
 		paused = append(paused, s.subscribers[i])
 		s.subscribers[i].gate.close()
 	}
-	pause(ctx, held)
+	harness.Pause(ctx, held)
 	for i, subscriber := range paused {
 		if i%2 == 0 {
 			subscriber.cut()

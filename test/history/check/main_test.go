@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 // patience is how long a test waits for what has to happen.
@@ -19,6 +21,6 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %s", patience, what)
 		}
-		pause(t.Context(), 5*time.Millisecond)
+		harness.Pause(t.Context(), 5*time.Millisecond)
 	}
 }

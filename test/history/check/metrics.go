@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"io"
-	"net/http"
-	"strconv"
-	"strings"
-	"time"
+
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 // counters are the servers' metrics that tell whether the run went through what
@@ -24,32 +21,13 @@ var counters = []struct{ name, what string }{
 func (c *cluster) scrape(ctx context.Context) map[string]int {
 	sums := map[string]int{}
 	for _, n := range c.nodes {
-		page, err := n.metrics(ctx)
+		series, err := harness.Metrics(ctx, n.Address())
 		if err != nil {
 			continue // it is for information
 		}
-		for line := range strings.Lines(page) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-			if number, err := strconv.ParseFloat(value, 64); err == nil {
-				sums[name] += int(number)
-			}
+		for name, value := range series {
+			sums[name] += int(value)
 		}
 	}
 	return sums
-}
-
-func (n *node) metrics(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.where()+"/metrics", nil)
-	if err != nil {
-		return "", err
-	}
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	page, err := io.ReadAll(response.Body)
-	return string(page), err
 }

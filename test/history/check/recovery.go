@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 const (
@@ -20,7 +22,7 @@ type recoveries struct {
 	subscribers []*subscriber
 	record      *recorder
 	kinds       []kind
-	journal     *journal
+	journal     *harness.Journal
 
 	working sync.WaitGroup
 
@@ -38,7 +40,7 @@ func (r *recoveries) watch(ctx context.Context, name string, mended time.Time) {
 			return // the run's end came before; what is missing then, is found
 		}
 		took := time.Since(mended)
-		r.journal.printf("recovered from %s within %v", name, took.Round(time.Millisecond))
+		r.journal.Printf("recovered from %s within %v", name, took.Round(time.Millisecond))
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if took > r.worst {
@@ -50,7 +52,7 @@ func (r *recoveries) watch(ctx context.Context, name string, mended time.Time) {
 func (r *recoveries) recovered(ctx context.Context, mended time.Time) bool {
 	heads, _, err := r.cluster.database.heads(ctx)
 	for err != nil {
-		if !pause(ctx, watchEvery) {
+		if !harness.Pause(ctx, watchEvery) {
 			return false
 		}
 		heads, _, err = r.cluster.database.heads(ctx)
@@ -67,7 +69,7 @@ func (r *recoveries) recovered(ctx context.Context, mended time.Time) bool {
 		if len(behind) == 0 && r.record.acknowledgedSince(mended, r.kinds...) {
 			return true
 		}
-		if !pause(ctx, watchEvery) {
+		if !harness.Pause(ctx, watchEvery) {
 			return false
 		}
 	}

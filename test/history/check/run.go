@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trunkline/trunkline/test/harness"
 	"github.com/trunkline/trunkline/test/history/verify"
 )
 
@@ -24,7 +25,7 @@ type publisher interface {
 // A check is one run of the checker.
 type check struct {
 	settings
-	journal     *journal
+	journal     *harness.Journal
 	cluster     *cluster
 	record      *recorder
 	counts      *counts
@@ -36,15 +37,15 @@ type check struct {
 
 // runCheck returns what was broken; an error when it could not run.
 func runCheck(ctx context.Context, s settings, out io.Writer) (found []verify.Violation, err error) {
-	k := &check{settings: s, journal: &journal{start: time.Now(), out: out}, record: newRecorder(), counts: &counts{}}
-	k.journal.printf("building the server and starting Postgres and %d nodes; logs in %s", s.nodes, s.logs)
+	k := &check{settings: s, journal: harness.NewJournal(out), record: newRecorder(), counts: &counts{}}
+	k.journal.Printf("building the server and starting Postgres and %d nodes; logs in %s", s.nodes, s.logs)
 	k.cluster, err = startCluster(ctx, s, out)
 	defer func() { err = errors.Join(err, k.cluster.remove()) }()
 	if err != nil {
 		return nil, err
 	}
 	k.prepare()
-	k.journal.printf("%d publishers and %d subscribers on %d topics, %d messages a second, for %v",
+	k.journal.Printf("%d publishers and %d subscribers on %d topics, %d messages a second, for %v",
 		len(k.publishers), len(k.subscribers), s.topics, s.rate, s.duration)
 	if err := k.work(ctx); err != nil {
 		return nil, err
@@ -143,7 +144,7 @@ func (k *check) work(ctx context.Context) error {
 	<-reporting
 
 	if err == nil && ctx.Err() == nil {
-		k.journal.printf("the last fault is mended; waiting until everything has arrived, %v at most", k.settle)
+		k.journal.Printf("the last fault is mended; waiting until everything has arrived, %v at most", k.settle)
 		err = k.settled(ctx, &publishers, stopPublishers)
 	}
 	stopPublishers()
@@ -168,12 +169,12 @@ func (k *check) settled(ctx context.Context, publishers *sync.WaitGroup, giveUp 
 	for {
 		heads, waiting, err := k.cluster.database.heads(ctx)
 		if err == nil && waiting == 0 && !slices.ContainsFunc(k.subscribers, func(s *subscriber) bool { return s.behind(heads) }) {
-			k.journal.printf("everything had arrived after %v", time.Since(began).Round(time.Millisecond))
-			pause(ctx, quiet)
+			k.journal.Printf("everything had arrived after %v", time.Since(began).Round(time.Millisecond))
+			harness.Pause(ctx, quiet)
 			return nil
 		}
-		if !pause(ctx, watchEvery) {
-			k.journal.printf("not everything has arrived: %d transactions' messages wait in the outbox, %v", waiting, err)
+		if !harness.Pause(ctx, watchEvery) {
+			k.journal.Printf("not everything has arrived: %d transactions' messages wait in the outbox, %v", waiting, err)
 			return nil
 		}
 	}
@@ -181,8 +182,8 @@ func (k *check) settled(ctx context.Context, publishers *sync.WaitGroup, giveUp 
 
 // report prints how far it is, ten seconds at a time.
 func (k *check) report(ctx context.Context) {
-	for pause(ctx, 10*time.Second) {
-		k.journal.printf("%d messages acknowledged, %d delivered",
+	for harness.Pause(ctx, 10*time.Second) {
+		k.journal.Printf("%d messages acknowledged, %d delivered",
 			k.record.amount("", verify.Committed), k.counts.delivered.Load())
 	}
 }
@@ -195,7 +196,7 @@ func (k *check) compare(ctx context.Context) ([]verify.Violation, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.journal.printf("the nodes have ended; comparing")
+	k.journal.Printf("the nodes have ended; comparing")
 	run := verify.Run{Publishes: k.record.publishes}
 	if err := k.cluster.database.read(ctx, &run); err != nil {
 		return nil, fmt.Errorf("read what is stored: %w", err)

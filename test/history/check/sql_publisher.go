@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/trunkline/trunkline/test/harness"
 	"github.com/trunkline/trunkline/test/history/verify"
 )
 
@@ -57,7 +58,7 @@ func (p *sqlPublisher) run(ctx, stop context.Context) {
 	defer p.disconnect()
 	for messages := 1; ; {
 		every := p.every * time.Duration(messages)
-		if !pause(stop, between(every/2, every*3/2)) {
+		if !harness.Pause(stop, between(every/2, every*3/2)) {
 			return
 		}
 		tx := p.compose()
@@ -101,7 +102,7 @@ func (p *sqlPublisher) publish(ctx context.Context, tx transaction) {
 		}
 		lost = true
 		p.counts.repeats.Add(1)
-		if !pause(ctx, between(retryLeast, retryMost)) {
+		if !harness.Pause(ctx, between(retryLeast, retryMost)) {
 			p.add(tx, verify.Unanswered)
 			return
 		}
@@ -174,7 +175,7 @@ func (p *sqlPublisher) statements(ctx context.Context, tx transaction) error {
 			return err
 		}
 	}
-	if tx.held && !pause(ctx, holdOpen) {
+	if tx.held && !harness.Pause(ctx, holdOpen) {
 		return ctx.Err()
 	}
 	switch tx.ending {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trunkline/trunkline/test/harness"
 	"github.com/trunkline/trunkline/test/history/verify"
 )
 
@@ -52,7 +53,7 @@ func (s *subscriber) run(ctx context.Context) {
 			s.counts.reconnects.Add(1)
 		}
 		s.connection(ctx)
-		if !pause(ctx, between(retryLeast, retryMost)) {
+		if !harness.Pause(ctx, between(retryLeast, retryMost)) {
 			return
 		}
 	}

@@ -31,7 +31,7 @@ func (k *check) amounts() []verify.Amount {
 
 // summary prints the violations, and what was done.
 func (k *check) summary(run verify.Run, counted map[string]int, found []verify.Violation) {
-	print := k.journal.printf
+	print := k.journal.Printf
 	for _, v := range found {
 		print("VIOLATION %s", v)
 	}

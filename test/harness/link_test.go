@@ -1,4 +1,4 @@
-package main
+package harness
 
 import (
 	"io"
@@ -34,14 +34,15 @@ func startEcho(t *testing.T) (socket string) {
 
 func TestLink(t *testing.T) {
 	t.Parallel()
-	l, err := newLink(startEcho(t))
+	echo := startEcho(t)
+	l, err := NewLink(func() (net.Conn, error) { return net.Dial("unix", echo) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
+	defer l.Close()
 	dial := func() net.Conn {
 		t.Helper()
-		conn, err := net.Dial("tcp", l.listener.Addr().String())
+		conn, err := net.Dial("tcp", l.Address())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +76,7 @@ func TestLink(t *testing.T) {
 	if err := receive(first, "one", patience); err != nil {
 		t.Fatal(err)
 	}
-	l.freeze()
+	l.Freeze()
 	send(first, "two")
 	if err := receive(first, "two", hole); err == nil {
 		t.Error("a frozen link passes something")
@@ -85,16 +86,16 @@ func TestLink(t *testing.T) {
 	if err := receive(second, "three", hole); err == nil {
 		t.Error("a frozen link makes connections")
 	}
-	l.thaw()
+	l.Thaw()
 	for conn, want := range map[net.Conn]string{first: "two", second: "three"} {
 		if err := receive(conn, want, patience); err != nil {
 			t.Errorf("what was under way is lost: %v", err)
 		}
 	}
 
-	l.freeze()
+	l.Freeze()
 	send(first, "four")
-	l.renew()
+	l.Renew()
 	if err := receive(first, "four", hole); err == nil {
 		t.Error("an old connection passes something")
 	}

@@ -1,18 +1,17 @@
-package main
+package harness
 
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"sync"
 )
 
-// A link is the network between one client of Postgres and Postgres. Frozen, it
-// swallows everything and closes nothing, as a network does that drops packets.
-// Thawed, it delivers late what was under way, as TCP does.
-type link struct {
+// A Link is the network between clients and a server, such as Postgres. Frozen,
+// it swallows everything and closes nothing, as a network does that drops
+// packets. Thawed, it delivers late what was under way, as TCP does.
+type Link struct {
 	listener net.Listener
-	socket   string // Postgres's
+	dial     func() (net.Conn, error)
 	working  sync.WaitGroup
 
 	mu      sync.Mutex // guards the following
@@ -24,26 +23,23 @@ type link struct {
 	closed  bool
 }
 
-func newLink(socket string) (*link, error) {
+// NewLink returns a link that dials the server for each connection that it
+// accepts.
+func NewLink(dial func() (net.Conn, error)) (*Link, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("link to Postgres: %w", err)
+		return nil, fmt.Errorf("link: %w", err)
 	}
-	l := &link{listener: listener, socket: socket, conns: map[net.Conn]struct{}{}}
+	l := &Link{listener: listener, dial: dial, conns: map[net.Conn]struct{}{}}
 	l.changed.L = &l.mu
 	l.working.Go(l.accept)
 	return l, nil
 }
 
-// url is the database's address by way of the link.
-func (l *link) url(database string) string {
-	return (&url.URL{
-		Scheme: "postgres", User: url.User("postgres"), Host: l.listener.Addr().String(), Path: "/" + database,
-		RawQuery: "sslmode=disable",
-	}).String()
-}
+// Address is the host:port that the link listens on.
+func (l *Link) Address() string { return l.listener.Addr().String() }
 
-func (l *link) accept() {
+func (l *Link) accept() {
 	for number := 1; ; number++ {
 		client, err := l.listener.Accept()
 		if err != nil {
@@ -56,13 +52,13 @@ func (l *link) accept() {
 	}
 }
 
-func (l *link) serve(number int, client net.Conn) {
+func (l *Link) serve(number int, client net.Conn) {
 	defer l.drop(client)
 	if !l.keep(client) {
 		return
 	}
 	l.await(number) // it takes a network to connect, too
-	server, err := net.Dial("unix", l.socket)
+	server, err := l.dial()
 	if err != nil {
 		return
 	}
@@ -75,14 +71,14 @@ func (l *link) serve(number int, client net.Conn) {
 }
 
 // keep remembers a connection so that close ends it.
-func (l *link) keep(c net.Conn) bool {
+func (l *Link) keep(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = struct{}{}
 	return !l.closed
 }
 
-func (l *link) drop(c net.Conn) {
+func (l *Link) drop(c net.Conn) {
 	_ = c.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +86,7 @@ func (l *link) drop(c net.Conn) {
 }
 
 // await waits until the connection passes something.
-func (l *link) await(number int) {
+func (l *Link) await(number int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for !l.closed && (l.frozen || number <= l.lost) {
@@ -99,7 +95,7 @@ func (l *link) await(number int) {
 }
 
 // pass copies one direction. Of a frozen connection not even the end passes.
-func (l *link) pass(number int, from, to net.Conn) {
+func (l *Link) pass(number int, from, to net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -112,21 +108,25 @@ func (l *link) pass(number int, from, to net.Conn) {
 	}
 }
 
-func (l *link) freeze() { l.set(func() { l.frozen = true }) }
-func (l *link) thaw()   { l.set(func() { l.frozen = false }) }
+// Freeze lets nothing pass until Thaw or Renew.
+func (l *Link) Freeze() { l.set(func() { l.frozen = true }) }
 
-// renew lets only new connections pass, as a firewall does that has forgotten
+// Thaw lets everything pass again.
+func (l *Link) Thaw() { l.set(func() { l.frozen = false }) }
+
+// Renew lets only new connections pass, as a firewall does that has forgotten
 // the others.
-func (l *link) renew() { l.set(func() { l.frozen, l.lost = false, l.made }) }
+func (l *Link) Renew() { l.set(func() { l.frozen, l.lost = false, l.made }) }
 
-func (l *link) set(change func()) {
+func (l *Link) set(change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	change()
 	l.changed.Broadcast()
 }
 
-func (l *link) close() {
+// Close ends the link with all its connections.
+func (l *Link) Close() {
 	_ = l.listener.Close()
 	l.set(func() {
 		l.closed = true

@@ -88,14 +88,17 @@ func (h *handler) Join(ctx context.Context, c *realtime.Channel, params realtime
 		return h.joinDurable(ctx, c, Payload{params})
 	}
 	reply, err := h.channel.Join(ctx, &h.socket, Payload{params})
+	if err == nil {
+		err = h.claim(c, Payload{params})
+	}
 	if err != nil {
 		return realtime.Payload{}, rejected(err)
 	}
 	return encode(reply)
 }
 
-func (h *handler) HandleIn(ctx context.Context, _ *realtime.Channel, event string, p realtime.Payload) (realtime.Reply, error) {
-	reply, err := h.handleIn(ctx, event, Payload{p})
+func (h *handler) HandleIn(ctx context.Context, c *realtime.Channel, event string, p realtime.Payload) (realtime.Reply, error) {
+	reply, err := h.handleIn(ctx, c, event, Payload{p})
 	r, encodeErr := reply.encode()
 	if encodeErr != nil {
 		return realtime.Reply{}, fmt.Errorf("reply to %q: %w", event, encodeErr)
@@ -103,7 +106,7 @@ func (h *handler) HandleIn(ctx context.Context, _ *realtime.Channel, event strin
 	return r, err
 }
 
-func (h *handler) handleIn(ctx context.Context, event string, p Payload) (Reply, error) {
+func (h *handler) handleIn(ctx context.Context, c *realtime.Channel, event string, p Payload) (Reply, error) {
 	if h.durable != nil {
 		switch event {
 		case "history":
@@ -123,7 +126,15 @@ func (h *handler) handleIn(ctx context.Context, event string, p Payload) (Reply,
 	if !ok {
 		return NoReply, fmt.Errorf("push of event %q: %T has no HandleIn", event, h.channel)
 	}
-	return in.HandleIn(ctx, &h.socket, event, p)
+	reply, err := in.HandleIn(ctx, &h.socket, event, p)
+	if reply.job == nil || err != nil {
+		return reply, err
+	}
+	key, err := keyOfPush(ctx, p)
+	if err != nil {
+		return failReason("%v", err), nil
+	}
+	return h.offload(ctx, c, reply.job, key)
 }
 
 func (h *handler) HandleOut(ctx context.Context, _ *realtime.Channel, event string, p realtime.Payload) error {
@@ -131,6 +142,9 @@ func (h *handler) HandleOut(ctx context.Context, _ *realtime.Channel, event stri
 }
 
 func (h *handler) HandleInfo(ctx context.Context, c *realtime.Channel, msg any) error {
+	if answer, ok := msg.(*jobReply); ok {
+		return h.socket.Push("job_reply", answer)
+	}
 	in, ok := h.channel.(HandleInfoer)
 	if !ok {
 		c.Log().Warn("message dropped: the channel has no HandleInfo", "type", fmt.Sprintf("%T", msg))
@@ -155,6 +169,9 @@ func (h *handler) Terminate(ctx context.Context, _ *realtime.Channel, reason err
 }
 
 func (h *handler) Ended() {
+	if j := h.srv.jobs.Load(); j != nil {
+		j.Left(h.socket.channel)
+	}
 	if t := h.tracked.Load(); t != nil {
 		t.Close()
 	}

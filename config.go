@@ -26,8 +26,9 @@ type Config struct {
 	// nothing.
 	SkipMigrations bool
 	// PoolSize is how many pooled connections the node may open. Default 8. Up
-	// to four more are direct: the bus's listener, notifier and fetcher, and on
-	// one node of the cluster the relay of what SQL publishes.
+	// to nine more are direct: the bus's listener, notifier and fetcher, on one
+	// node of the cluster the relay of what SQL publishes, and five of River's.
+	// Run fails when Postgres allows fewer in all.
 	PoolSize int
 	// StartTimeout is how long Run waits for Postgres at its start. Default 30 s.
 	StartTimeout time.Duration
@@ -103,6 +104,14 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.Default()
 	}
 	return c
+}
+
+// busConnections are the listener, the notifier, the fetcher and the relay.
+const busConnections = 4
+
+// connections is what the node may open in all.
+func (c Config) connections() int {
+	return c.PoolSize + busConnections + riverConnections + riverListener
 }
 
 func (c Config) validate() error {

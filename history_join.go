@@ -158,6 +158,10 @@ func (h *handler) joinDurable(ctx context.Context, c *realtime.Channel, params P
 		release()
 		return realtime.Payload{}, err
 	}
+	if err := h.claim(c, params); err != nil {
+		release()
+		return realtime.Payload{}, rejected(err)
+	}
 	c.Follow(missed.LastID)
 	return merged, nil
 }

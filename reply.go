@@ -6,6 +6,7 @@ import "github.com/trunkline/trunkline/internal/realtime"
 type Reply struct {
 	status   string
 	response any
+	job      *Job // of Offload
 }
 
 // NoReply answers nothing; the channel may answer later through Socket.Ref.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trunkline/trunkline/internal/history"
+	"github.com/trunkline/trunkline/internal/jobs"
 	"github.com/trunkline/trunkline/internal/presence"
 	"github.com/trunkline/trunkline/internal/presence/sqlview"
 	"github.com/trunkline/trunkline/internal/pubsub"
@@ -41,6 +42,10 @@ type Server struct {
 	presences  []presencePattern
 	tracker    *presence.Tracker
 	view       *sqlview.View // nil with Config.SkipPresenceView
+
+	jobsOptions *JobsOptions              // nil unless Jobs was called
+	jobs        atomic.Pointer[jobs.Jobs] // set by Run
+	riverPool   *pgxpool.Pool
 }
 
 // New checks the configuration and returns a server that has not opened a
@@ -74,6 +79,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	if s.pool, err = newPool(cfg); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if s.riverPool, err = newRiverPool(cfg); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	s.engine = realtime.NewEngine(realtime.Config{
@@ -119,6 +127,16 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.bus.Handle(presence.KindPresence, func(m pubsub.Message) { s.tracker.HandleBus(m.Node, m.Body) })
 	s.bus.OnLoss(func(pubsub.Loss) { s.tracker.Lost() })
+	s.bus.Handle(jobs.KindJobs, func(m pubsub.Message) {
+		if j := s.jobs.Load(); j != nil {
+			j.HandleBus(m.Body)
+		}
+	})
+	s.bus.OnLoss(func(pubsub.Loss) {
+		if j := s.jobs.Load(); j != nil {
+			j.Lost()
+		}
+	})
 	s.bus.Handle(realtime.KindLongPoll, func(m pubsub.Message) { s.engine.HandleLongPollBus(m.Node, m.Topic, m.Body) })
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
@@ -147,6 +165,16 @@ func newPool(cfg Config) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(context.Background(), c)
 }
 
+// newRiverPool opens nothing yet.
+func newRiverPool(cfg Config) (*pgxpool.Pool, error) {
+	c, err := pgxpool.ParseConfig(cfg.DatabaseDirectURL)
+	if err != nil {
+		return nil, errors.New("DatabaseDirectURL (DATABASE_DIRECT_URL) cannot be parsed") // err may quote the password
+	}
+	c.MaxConns, c.MinConns = riverConnections, 0
+	return pgxpool.NewWithConfig(context.Background(), c)
+}
+
 // Channel leads the topics that match pattern, a plain topic or a prefix ending
 // in "*", to channels made by newChannel, on every socket path. The first
 // declared match counts. Call it before the server serves; a bad pattern is a
@@ -164,7 +192,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // after a complete drain. Keep the HTTP server accepting until Run returns:
 // it refuses new sockets itself.
 func (s *Server) Run(ctx context.Context) error {
-	defer s.closePool()
+	defer s.closePools()
 	if !s.cfg.SkipMigrations {
 		switch err := Migrate(ctx, s.cfg); {
 		case ctx.Err() != nil:
@@ -178,10 +206,15 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.history.Store(hist)
+	work, err := s.newJobs()
+	if err != nil {
+		return err
+	}
+	s.jobs.Store(work)
 
 	// Draining channels still publish and broadcast, so the parts end one after
-	// the other: the engine when ctx ends, then history and presence, the bus
-	// last.
+	// the other: the engine and the jobs when ctx ends, then history and presence,
+	// the bus last.
 	engineCtx, stopEngine := context.WithCancel(ctx)
 	stateCtx, stopState := context.WithCancel(context.WithoutCancel(ctx))
 	busCtx, stopBus := context.WithCancel(context.WithoutCancel(ctx))
@@ -197,6 +230,10 @@ func (s *Server) Run(ctx context.Context) error {
 		if s.view != nil {
 			states = append(states, s.view.Run)
 		}
+		state.Go(func() error {
+			defer stopEngine()
+			return work.Run(engineCtx)
+		})
 		for _, run := range states {
 			state.Go(func() error {
 				defer stopEngine()
@@ -219,9 +256,10 @@ func (s *Server) Run(ctx context.Context) error {
 // nobody answers, 15 s: they end by themselves, the process need not wait.
 const poolCloseTimeout = 2 * time.Second
 
-func (s *Server) closePool() {
+func (s *Server) closePools() {
 	closed := make(chan struct{})
 	go func() {
+		s.riverPool.Close()
 		s.pool.Close()
 		close(closed)
 	}()

@@ -82,3 +82,7 @@ group by queue, state;
 
 -- name: ConnectionLimits :one
 select max_connections::integer as max_connections, used::integer as used from trunkline.connection_limits();
+
+-- name: ReturnAnswers :exec
+-- Taken for clients that were gone by then.
+update trunkline.job_replies set delivered_at = null where id = any(@ids::bigint[]);

@@ -331,6 +331,16 @@ func (q *Queries) ReserveReply(ctx context.Context, db DBTX, arg ReserveReplyPar
 	return items, nil
 }
 
+const returnAnswers = `-- name: ReturnAnswers :exec
+update trunkline.job_replies set delivered_at = null where id = any($1::bigint[])
+`
+
+// Taken for clients that were gone by then.
+func (q *Queries) ReturnAnswers(ctx context.Context, db DBTX, ids []int64) error {
+	_, err := db.Exec(ctx, returnAnswers, ids)
+	return err
+}
+
 const setReplyJob = `-- name: SetReplyJob :exec
 update trunkline.job_replies set job_id = $1::bigint where id = $2::bigint
 `

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/trunkline/trunkline"
 )
+
+// maxUserID in bytes is what presence takes as a key.
+const maxUserID = 1024
 
 // TokenSalt of the tokens that the socket takes, as in the guides of Phoenix.
 const TokenSalt = "user socket"
@@ -81,6 +85,9 @@ func connect(ctx context.Context, r *trunkline.ConnectRequest, verify func(conte
 	id, err := verify(ctx, token)
 	if err != nil {
 		return trunkline.Session{}, fmt.Errorf("token: %w", err)
+	}
+	if id == "" || len(id) > maxUserID || !utf8.ValidString(id) {
+		return trunkline.Session{}, fmt.Errorf("token: the user's id should be UTF-8 of 1 to %d bytes", maxUserID)
 	}
 	return trunkline.Session{ID: "user_socket:" + id, Assigns: user{id: id}}, nil
 }

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -67,33 +66,9 @@ func dial(t *testing.T, address, token string) (conn *websocket.Conn, status int
 // join joins a topic on a connection of its own and returns the reply.
 func join(t *testing.T, address, token, topic string) (status, response string) {
 	t.Helper()
-	conn, code, err := dial(t, address, token)
-	if err != nil {
-		t.Fatalf("dial: %v (%d)", err, code)
-	}
-	defer func() { _ = conn.CloseNow() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	frame, err := json.Marshal([]any{"1", "1", topic, "phx_join", map[string]any{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.Write(ctx, websocket.MessageText, frame); err != nil {
-		t.Fatal(err)
-	}
-	_, data, err := conn.Read(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var reply [5]json.RawMessage
-	var body struct {
-		Status   string
-		Response json.RawMessage
-	}
-	if err := errors.Join(json.Unmarshal(data, &reply), json.Unmarshal(reply[4], &body)); err != nil {
-		t.Fatalf("%s: %v", data, err)
-	}
-	return body.Status, string(body.Response)
+	c := openTab(t, address, token)
+	defer c.close()
+	return c.join(topic, "{}")
 }
 
 func TestOptionsDecide(t *testing.T) {
@@ -127,7 +102,7 @@ func TestOptionsDecide(t *testing.T) {
 			t.Errorf("%s joins %s: %s %s, want %s %s", c.user, c.topic, status, response, c.status, c.response)
 		}
 	}
-	for _, token := range []string{"", "forged"} {
+	for _, token := range []string{"", "forged", "of-", "of-" + strings.Repeat("x", maxUserID+1), "of-%ff"} {
 		conn, code, err := dial(t, address, token)
 		if err == nil {
 			_ = conn.CloseNow()

@@ -1,10 +1,11 @@
 // Package chat is the demonstration: rooms, a private room behind a password,
-// typing indicators, notifications filtered by level, and the page that shows
-// them. It is what the channels guides of Phoenix build, and it uses the npm
-// phoenix client as published (static/phoenix.mjs).
+// who is online in them, in how many tabs and who of them types, notifications
+// filtered by level, and the page that shows it all. It is what the channels
+// guides of Phoenix build, and it uses the npm phoenix client as published
+// (static/phoenix.mjs).
 //
 // It imports package trunkline only, as any application would. Messages are
-// durable, who was away gets them; typing, announcements of the command line
+// durable, who was away gets them; presence, typing, announcements of the command line
 // and notifications are ephemeral.
 //
 // Invariants: a user's id comes from a verified token, never from a payload;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/trunkline/trunkline"
@@ -37,29 +38,48 @@ type room struct {
 	srv   *trunkline.Server
 	allow func(userID, topic string) bool
 	user  user
+
+	presence     presence
+	typingTimer  *time.Timer // nil before the first
+	typingEvents int
 }
 
 // Join lets everybody into the lobby, those who know the password into private
-// rooms, and into other rooms whom the application lets.
+// rooms, and into other rooms whom the application lets. The parameter device,
+// such as "phone", is shown to the others.
 func (r *room) Join(_ context.Context, s *trunkline.Socket, params trunkline.Payload) (any, error) {
 	r.user = userOf(s)
-	topic := s.Topic()
+	if why := r.refusal(s.Topic(), params); why != "" {
+		return nil, trunkline.Reject(reason{why})
+	}
+	var p struct {
+		Device string `json:"device"`
+	}
+	if params.Decode(&p) != nil || len(p.Device) > maxDevice {
+		return nil, trunkline.Reject(fieldError("device", fmt.Sprintf("should be a string of at most %d byte(s)", maxDevice)))
+	}
+	r.presence = presence{OnlineAt: time.Now().Unix(), Device: p.Device, Name: r.user.id}
+	return nil, s.Send(afterJoin{})
+}
+
+// refusal is why the user may not enter, or "".
+func (r *room) refusal(topic string, params trunkline.Payload) string {
 	if topic == lobby {
-		return nil, nil
+		return ""
 	}
 	if id, ok := strings.CutPrefix(topic, privatePrefix); ok && id != "" {
 		var p struct {
 			Password string `json:"password"`
 		}
 		if params.Decode(&p) != nil || p.Password != privatePassword {
-			return nil, trunkline.Reject(reason{"bad password"})
+			return "bad password"
 		}
-		return nil, nil
+		return ""
 	}
 	if !r.allow(r.user.id, topic) {
-		return nil, trunkline.Reject(reason{"unauthorized"})
+		return "unauthorized"
 	}
-	return nil, nil
+	return ""
 }
 
 // HandleIn answers an unknown event with an error. In Phoenix it crashes the
@@ -67,13 +87,16 @@ func (r *room) Join(_ context.Context, s *trunkline.Socket, params trunkline.Pay
 func (r *room) HandleIn(ctx context.Context, s *trunkline.Socket, event string, p trunkline.Payload) (trunkline.Reply, error) {
 	switch event {
 	case "new_msg":
+		if err := r.setTyping(s, false); err != nil {
+			return trunkline.NoReply, err
+		}
 		return r.newMsg(ctx, s, p), nil
 	case "edit_msg":
 		return r.editMsg(ctx, s, p), nil
 	case "delete_msg":
 		return r.deleteMsg(ctx, s, p), nil
 	case "typing":
-		return trunkline.NoReply, s.BroadcastFrom("typing", map[string]string{"user_id": r.user.id})
+		return r.typing(s, p)
 	case "ping":
 		return trunkline.OK(p), nil
 	}

@@ -4,6 +4,7 @@ import { showAvatar } from "/avatar.js"
 import { Composer } from "/composer.js"
 import { askPassword, confirmDelete } from "/dialogs.js"
 import { Notifications } from "/notifications.js"
+import { PeopleList } from "/people_list.js"
 import { Room } from "/room.js"
 import { RoomList } from "/room_list.js"
 import { forgetName, requestToken, signIn } from "/session.js"
@@ -49,6 +50,7 @@ const rooms = [
 let current = null
 const composer = new Composer($("composer"), { input: $("body"), button: $("send"), error: $("body-error") })
 const list = new RoomList($("rooms"), rooms, open)
+const people = new PeopleList({ details: $("people"), list: $("people-list"), count: $("people-count"), news: $("people-news") })
 
 function render() {
   list.render(current)
@@ -57,7 +59,8 @@ function render() {
   $("room-name").textContent = current.name
   $("room-about").textContent = current.about
   $("leave").hidden = !current.locked
-  $("typing").textContent = current.typing.text()
+  $("typing").textContent = current.people.typingText()
+  people.render(current)
   $("newest").hidden = current.log.atEnd
   $("newest").textContent = current.unread.count ? `${current.unread.count} new` : "Newest"
   composer.use(current)
@@ -66,6 +69,7 @@ function render() {
 for (const room of rooms) {
   $("logs").append(room.log.element)
   room.onChange = render
+  room.people.onNews = (user, what) => room === current && people.announce(`${user} has ${what}.`)
 }
 
 function showVisible() {

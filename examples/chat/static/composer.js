@@ -23,7 +23,7 @@ export class Composer {
     input.addEventListener("input", () => {
       this.#room.draft = input.value
       this.#setProblem("")
-      if (input.value.trim() !== "") this.#room.userTypes()
+      this.#room.userTypes(input.value.trim() !== "")
     })
   }
 

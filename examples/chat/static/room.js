@@ -2,13 +2,15 @@
 import { History } from "/history.js"
 import { Log } from "/log.js"
 import { Outbox } from "/outbox.js"
+import { People } from "/people.js"
 import { Stream } from "/stream.js"
-import { Typing } from "/typing.js"
 import { Unread } from "/unread.js"
 
-const typingEveryMs = 2000
+const typingEveryMs = 2000 // the server takes silence of twice that for the end
 // Other reasons pass, such as a database that is away: phoenix.js tries again.
 const refusals = ["bad password", "unauthorized", "unmatched topic"]
+
+const device = matchMedia("(hover: none) and (pointer: coarse)").matches ? "phone" : "computer"
 
 export class Room {
   #socket
@@ -37,7 +39,8 @@ export class Room {
       edit: (id, body) => this.#ask("edit_msg", { id, body }),
       remove: id => confirmDelete(() => this.#ask("delete_msg", { id })),
     })
-    this.typing = new Typing(() => this.onChange())
+    this.people = new People(user)
+    this.people.onChange = () => this.onChange()
     this.unread = new Unread(this)
     this.#history = new History(this.log, name, request => this.#ask("history", request))
     this.#outbox = new Outbox(this)
@@ -66,13 +69,13 @@ export class Room {
   /** Resolves once joined; rejects with the reason of a refusal. */
   join(params) {
     this.#channel?.leave()
-    const channel = this.#channel = this.#socket.channel(this.topic, () => ({ ...params, ...this.#stream.params }))
+    const channel = this.#channel = this.#socket.channel(this.topic, () => ({ device, ...params, ...this.#stream.params }))
+    this.people.follow(channel)
     channel.onMessage = (event, payload) => {
       if (Number.isInteger(payload?.id)) this.#stream.take({ id: payload.id, event, payload, deleted: payload.deleted })
       return payload
     }
     channel.on("announcement", ({ id, body }) => id ?? this.log.announce(body))
-    channel.on("typing", ({ user_id: user }) => this.typing.add(user))
     channel.onError(() => this.#set(channel, this.entered, false))
     channel.onClose(() => this.#set(channel, false, false))
     return new Promise((resolve, reject) => {
@@ -117,11 +120,11 @@ export class Room {
     return true
   }
 
-  /** Tells the others, not more often than they need. */
-  userTypes() {
-    if (!this.ready || Date.now() - this.#typingSent < typingEveryMs) return
-    this.#typingSent = Date.now()
-    this.#channel.push("typing", {})
+  /** Tells the others, not more often than they need. typing: whether there is something in the box. */
+  userTypes(typing) {
+    if (!this.ready || (typing ? Date.now() - this.#typingSent < typingEveryMs : this.#typingSent === 0)) return
+    this.#typingSent = typing ? Date.now() : 0
+    this.#channel.push("typing", { typing })
   }
 
   show(visible) {
@@ -140,7 +143,7 @@ export class Room {
       return
     }
     const { user_id: author, body } = entry.payload ?? {}
-    this.typing.remove(author)
+    this.people.spoke(author)
     if (author === this.#user) this.#outbox.shown(entry.id, body)
     if (this.ready) this.unread.add()
   }
@@ -168,6 +171,7 @@ export class Room {
     if (channel !== this.#channel) return // one that was left for another
     this.entered = entered
     this.ready = ready
+    if (!entered) this.people.forget()
     this.log.element.ariaBusy = String(!ready)
     this.#changed()
   }

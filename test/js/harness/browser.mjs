@@ -91,6 +91,27 @@ export class Visitor {
     return this.log.locator(".message[data-id]", { has: this.page.getByText(text, { exact: true }) })
   }
 
+  /** Who is shown as online, a line each: "ann you, phone", "bob, typing, 2 tabs". */
+  get people() {
+    return this.page.locator("#people-list li").evaluateAll(people => people.map(person =>
+      [...person.querySelectorAll(".person-name, .doing, .count")].map(part => part.textContent).join(", ")))
+  }
+
+  /** Waits until exactly these are shown as online, see people. */
+  async sees(...people) {
+    const wanted = JSON.stringify(people)
+    const deadline = Date.now() + 15_000
+    while (JSON.stringify(await this.people) !== wanted && Date.now() < deadline) await this.page.waitForTimeout(20)
+    assert.deepEqual(await this.people, people)
+  }
+
+  /** The same user's page once more. */
+  async secondTab() {
+    const page = await this.context.newPage()
+    await page.goto(this.page.url())
+    return page
+  }
+
   isAtEnd() {
     return this.log.evaluate(log => log.scrollTop + log.clientHeight > log.scrollHeight - 2)
   }

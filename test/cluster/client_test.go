@@ -91,8 +91,12 @@ func (c *client) read(ctx context.Context) {
 			c.err = err
 			return
 		}
+		f := frame{data: data, binary: kind == websocket.MessageBinary, at: time.Now()}
+		if f.isPresence() {
+			continue
+		}
 		select {
-		case c.inbox <- frame{data: data, binary: kind == websocket.MessageBinary, at: time.Now()}:
+		case c.inbox <- f:
 		case <-ctx.Done():
 			c.err = ctx.Err()
 			return

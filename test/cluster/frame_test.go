@@ -42,6 +42,13 @@ func (f frame) decode() (message, error) {
 	return m, nil
 }
 
+// isPresence is whether it tells who is in one of the demo's rooms. That has
+// tests of its own; here it would come between what is looked at.
+func (f frame) isPresence() bool {
+	m, err := f.decode()
+	return err == nil && (m.event == "presence_state" || m.event == "presence_diff")
+}
+
 // A reply is the payload of a phx_reply.
 type reply struct {
 	Status   string

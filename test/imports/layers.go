@@ -24,6 +24,12 @@ var layers = map[string][]string{
 	"examples/embed":        {root},
 	"examples/presence-sse": {root, "internal/devdb"},
 
+	"bench":        {"bench/floor", "bench/load", "bench/stats", "test/harness"},
+	"bench/floor":  {},
+	"bench/load":   {"bench/stats"},
+	"bench/server": {root},
+	"bench/stats":  {},
+
 	root: {
 		"db/migrations", "internal/history", "internal/jobs", "internal/presence", "internal/presence/sqlview",
 		"internal/pubsub", "internal/realtime", "internal/sock", "internal/token",

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/riverqueue/river"
+
 	"github.com/trunkline/trunkline/internal/presence"
 	"github.com/trunkline/trunkline/internal/presence/sqlview"
 	"github.com/trunkline/trunkline/internal/realtime"
@@ -87,12 +89,29 @@ type PresenceOptions struct {
 	// HandleMetas is told of each diff after its delivery on this node, with
 	// the list after it. It may not change them.
 	HandleMetas func(topic string, diff PresenceDiff, list Presences)
+	// Left makes a River job of each departure: of a key whose last meta, on all
+	// nodes, has gone and did not come back within Grace. The job is queued
+	// exactly once, also when the node was killed (12 to 15 s after that) or
+	// Postgres crashed, and at least 1 s after the departure. Presences shorter
+	// than it takes to write them, about 0.1 s, may have none if their node dies.
+	// Nil, or a nil result, is none.
+	Left func(PresenceLeft) river.JobArgs
+}
+
+// PresenceLeft is the departure of a key from a topic.
+type PresenceLeft struct {
+	Topic    string    `json:"topic"`
+	Key      string    `json:"key"`
+	OnlineAt time.Time `json:"online_at"` // when its last stay on a node began
+	LeftAt   time.Time `json:"left_at"`
 }
 
 // presencePattern is a pattern of Server.Presence.
 type presencePattern struct {
 	pattern realtime.Pattern
+	text    string
 	options presence.Options
+	left    func(PresenceLeft) river.JobArgs
 }
 
 // Presence sets the options of the topics that match pattern; the first
@@ -113,22 +132,29 @@ func (s *Server) Presence(pattern string, o PresenceOptions) {
 			o.HandleMetas(topic, PresenceDiff{Joins: presences(diff.Joins), Leaves: presences(diff.Leaves)}, presences(list))
 		}
 	}
-	s.presences = append(s.presences, presencePattern{pattern: p, options: options})
+	s.presences = append(s.presences, presencePattern{pattern: p, text: pattern, options: options, left: o.Left})
+}
+
+func (s *Server) presencePattern(topic string) *presencePattern {
+	for i := range s.presences {
+		if s.presences[i].pattern.Match(topic) {
+			return &s.presences[i]
+		}
+	}
+	return nil
 }
 
 func (s *Server) presenceOptions(topic string) presence.Options {
-	for i := range s.presences {
-		if s.presences[i].pattern.Match(topic) {
-			return s.presences[i].options
-		}
+	if p := s.presencePattern(topic); p != nil {
+		return p.options
 	}
 	return presence.Options{}
 }
 
-// newPresenceView makes what feeds the SQL view, and returns what it is fed by.
-func (s *Server) newPresenceView() (onLocal func(joins, leaves []*presence.Entry), err error) {
+// newPresenceView makes what feeds the SQL view.
+func (s *Server) newPresenceView() (err error) {
 	if s.cfg.SkipPresenceView {
-		return nil, nil
+		return nil
 	}
 	s.view, err = sqlview.New(sqlview.Config{
 		DB:         s.pool,
@@ -137,10 +163,17 @@ func (s *Server) newPresenceView() (onLocal func(joins, leaves []*presence.Entry
 		Logger:     s.cfg.Logger,
 		Registerer: s.registerer,
 	})
-	if err != nil {
-		return nil, err
+	return err
+}
+
+// presenceChanged hands on what has changed on this node.
+func (s *Server) presenceChanged(joins, leaves []*presence.Entry) {
+	if s.view != nil {
+		s.view.Change(joins, leaves)
 	}
-	return s.view.Change, nil
+	if d := s.departures.Load(); d != nil {
+		d.Change(joins, leaves)
+	}
 }
 
 // deliverDiff tells this node's subscribers; every node tells its own.

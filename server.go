@@ -16,6 +16,7 @@ import (
 	"github.com/trunkline/trunkline/internal/history"
 	"github.com/trunkline/trunkline/internal/jobs"
 	"github.com/trunkline/trunkline/internal/presence"
+	"github.com/trunkline/trunkline/internal/presence/departures"
 	"github.com/trunkline/trunkline/internal/presence/sqlview"
 	"github.com/trunkline/trunkline/internal/pubsub"
 	"github.com/trunkline/trunkline/internal/realtime"
@@ -41,7 +42,8 @@ type Server struct {
 	history    atomic.Pointer[history.History] // set by Run
 	presences  []presencePattern
 	tracker    *presence.Tracker
-	view       *sqlview.View // nil with Config.SkipPresenceView
+	view       *sqlview.View                         // nil with Config.SkipPresenceView
+	departures atomic.Pointer[departures.Departures] // set by Run, when a pattern asks for it
 
 	jobsOptions *JobsOptions              // nil unless Jobs was called
 	jobs        atomic.Pointer[jobs.Jobs] // set by Run
@@ -106,8 +108,7 @@ func New(cfg Config) (*Server, error) {
 			h.Lost()
 		}
 	})
-	onLocal, err := s.newPresenceView()
-	if err != nil {
+	if err = s.newPresenceView(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	if s.tracker, err = presence.New(presence.Config{
@@ -115,7 +116,7 @@ func New(cfg Config) (*Server, error) {
 		Ready:           s.bus.Ready,
 		Deliver:         s.deliverDiff,
 		Options:         s.presenceOptions,
-		OnLocal:         onLocal,
+		OnLocal:         s.presenceChanged,
 		Name:            replica,
 		DiffInterval:    cfg.PresenceDiffInterval,
 		BroadcastPeriod: cfg.PresenceBroadcastPeriod,
@@ -193,6 +194,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // it refuses new sockets itself.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.closePools()
+	webhooks, err := s.newWebhooks()
+	if err != nil {
+		return err
+	}
 	if !s.cfg.SkipMigrations {
 		switch err := Migrate(ctx, s.cfg); {
 		case ctx.Err() != nil:
@@ -206,11 +211,15 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.history.Store(hist)
-	work, err := s.newJobs()
+	work, err := s.newJobs(webhooks)
 	if err != nil {
 		return err
 	}
 	s.jobs.Store(work)
+	left, err := s.newDepartures()
+	if err != nil {
+		return err
+	}
 
 	// Draining channels still publish and broadcast, so the parts end one after
 	// the other: the engine and the jobs when ctx ends, then history and presence,
@@ -229,6 +238,9 @@ func (s *Server) Run(ctx context.Context) error {
 		states := []func(context.Context) error{hist.Run, s.tracker.Run}
 		if s.view != nil {
 			states = append(states, s.view.Run)
+		}
+		if left != nil {
+			states = append(states, left.Run)
 		}
 		state.Go(func() error {
 			defer stopEngine()
@@ -319,6 +331,9 @@ func (s *Server) Ready(ctx context.Context) error {
 	}
 	if err := s.bus.Ready(); err != nil {
 		return fmt.Errorf("bus: %w", err)
+	}
+	if err := s.tracker.Ready(); err != nil {
+		return fmt.Errorf("presence: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -45,6 +45,41 @@ func (q *Queries) AppendBatch(ctx context.Context, db DBTX, arg AppendBatchParam
 	return i, err
 }
 
+const appendPlain = `-- name: AppendPlain :one
+select a.bases::bigint[] as bases, a.inserted_at::timestamptz as inserted_at
+from trunkline.append_plain($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::text[], $6::text[], $7::boolean) a
+`
+
+type AppendPlainParams struct {
+	TopicIds []int64
+	Counts   []int64
+	Places   []int32
+	Nths     []int32
+	Events   []string
+	Payloads []string
+	Wait     bool
+}
+
+type AppendPlainRow struct {
+	Bases      []int64
+	InsertedAt pgtype.Timestamptz
+}
+
+func (q *Queries) AppendPlain(ctx context.Context, db DBTX, arg AppendPlainParams) (AppendPlainRow, error) {
+	row := db.QueryRow(ctx, appendPlain,
+		arg.TopicIds,
+		arg.Counts,
+		arg.Places,
+		arg.Nths,
+		arg.Events,
+		arg.Payloads,
+		arg.Wait,
+	)
+	var i AppendPlainRow
+	err := row.Scan(&i.Bases, &i.InsertedAt)
+	return i, err
+}
+
 const currentGeneration = `-- name: CurrentGeneration :one
 select trunkline.current_generation()::bigint
 `

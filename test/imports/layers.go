@@ -18,11 +18,13 @@ const root = "."
 //
 // internal/devdb, internal/pgtest and db/migrations are leaves beside them.
 var layers = map[string][]string{
-	"cmd/server":            {root, "db/migrations", "examples/chat", "internal/devdb", "internal/token"},
+	"cmd/server":            {root, "db/migrations", "examples/chat", "internal/devdb", "internal/token", "jobsui"},
 	"examples/chat":         {root},
 	"examples/conformance":  {root, "internal/devdb"},
 	"examples/embed":        {root},
 	"examples/presence-sse": {root, "internal/devdb"},
+
+	"jobsui": {root},
 
 	"bench":        {"bench/floor", "bench/load", "bench/stats", "test/harness"},
 	"bench/floor":  {},
@@ -31,7 +33,7 @@ var layers = map[string][]string{
 	"bench/stats":  {},
 
 	root: {
-		"db/migrations", "internal/history", "internal/jobs", "internal/presence", "internal/presence/sqlview",
+		"db/migrations", "internal/history", "internal/jobs", "internal/jobs/webhook", "internal/presence", "internal/presence/departures", "internal/presence/sqlview",
 		"internal/pubsub", "internal/realtime", "internal/sock", "internal/token",
 	},
 
@@ -39,9 +41,10 @@ var layers = map[string][]string{
 	"internal/pubsub":   services,
 	"internal/history":  services,
 	"internal/presence": services,
-	"internal/jobs":     services,
+	"internal/jobs":     append([]string{"internal/jobs/webhook"}, services...),
 
-	"internal/presence/sqlview": {"internal/dbsqlc", "internal/presence"},
+	"internal/presence/departures": {"internal/dbsqlc", "internal/presence"},
+	"internal/presence/sqlview":    {"internal/dbsqlc", "internal/presence"},
 
 	"internal/wire":   {},
 	"internal/sock":   {},

@@ -37,11 +37,8 @@ func (s *Server) newDepartures() (*departures.Departures, error) {
 			c.Topics = append(c.Topics, p.text)
 		}
 	}
-	if len(c.Topics)+len(c.Prefixes) == 0 {
-		return nil, nil
-	}
 	d, err := departures.New(c)
-	if err != nil {
+	if err != nil || len(c.Topics)+len(c.Prefixes) == 0 {
 		return nil, err
 	}
 	s.departures.Store(d)

@@ -29,6 +29,11 @@ var scenarios = []scenario{
 	{"rooms", runRooms},
 	{"stalled", runStalled},
 	{"echo", runEcho},
+	{"cluster", runCluster},
+	{"durable", runDurable},
+	{"resume", runResume},
+	{"presence", runPresence},
+	{"cycles", runCycles},
 }
 
 func names() []string {

@@ -63,8 +63,9 @@ func withFloor(ctx context.Context, count int, f func(*floorProcess, *crowd) err
 func runFanOut(ctx context.Context, w *world) (r result, err error) {
 	count := w.scale(5000, 50)
 	rounds := w.scale(3, 1)
-	single := load.RunOptions{Count: w.scale(40, 5), Pause: gap}
-	saturated := load.RunOptions{InFlight: inFlight, Duration: w.span(4 * time.Second)}
+	single := load.RunOptions{Count: w.scale(40, 5), Pause: gap, Publishers: 1}
+	saturated := load.RunOptions{Duration: w.span(4 * time.Second)}
+	queued := load.RunOptions{Duration: w.span(4 * time.Second), Publishers: 1, InFlight: inFlight}
 	err = w.withCluster(ctx, 1, func(nodes []*node) error {
 		return withFloor(ctx, count, func(process *floorProcess, bare *crowd) error {
 			l, err := load.New()
@@ -77,10 +78,10 @@ func runFanOut(ctx context.Context, w *world) (r result, err error) {
 				return err
 			}
 			ours := newCrowd(l, conns, "b", payloadSize)
-			ours.Add(conns[0], conns)
-			bare.Add(bare.conns[0], bare.conns)
+			ours.Add(conns[:inFlight], conns)
+			bare.Add(bare.conns[:1], bare.conns)
 
-			floor, one, full := &phases{crowd: bare}, &phases{crowd: ours}, &phases{crowd: ours}
+			floor, one, full, queue := &phases{crowd: bare}, &phases{crowd: ours}, &phases{crowd: ours}, &phases{crowd: ours}
 			for range rounds {
 				if err := floor.add(func() (row, error) {
 					return measureFloor("bare write per delivery", process, func() error { return bare.Run(single) })
@@ -93,19 +94,25 @@ func runFanOut(ctx context.Context, w *world) (r result, err error) {
 					return err
 				}
 				if err := full.add(func() (row, error) {
-					return w.measure(ctx, fmt.Sprint(inFlight, " in flight"), nodes, func() error { return ours.Run(saturated) })
+					return w.measure(ctx, fmt.Sprint(inFlight, " publishers"), nodes, func() error { return ours.Run(saturated) })
+				}); err != nil {
+					return err
+				}
+				if err := queue.add(func() (row, error) {
+					return w.measure(ctx, fmt.Sprint(inFlight, " in flight of one publisher"), nodes, func() error { return ours.Run(queued) })
 				}); err != nil {
 					return err
 				}
 			}
-			r.rows = []row{floor.row, one.row, full.row}
+			r.rows = []row{floor.row, one.row, full.row, queue.row}
 			floorText := cpuText(&floor.row)
 			r.verdicts = []verdict{
 				{what: fmt.Sprintf("fan-out to %d, one at a time: CPU per delivery against a bare write", count), value: one.row.cpu() / floor.row.cpu(), limit: 1.25, measured: cpuText(&one.row), floor: floorText},
 				{what: "the same: allocations per delivery", value: float64(one.row.mallocs) / float64(one.row.count), limit: 0.01, unit: "allocations"},
-				{what: fmt.Sprintf("fan-out to %d, %d in flight: CPU per delivery against a bare write", count, inFlight), value: full.row.cpu() / floor.row.cpu(), limit: 0.3, measured: cpuText(&full.row) + ", " + short(full.row.rate()) + "/s", floor: floorText},
+				{what: fmt.Sprintf("fan-out to %d, %d in flight of as many publishers: CPU per delivery against a bare write", count, inFlight), value: full.row.cpu() / floor.row.cpu(), limit: 0.3, measured: cpuText(&full.row) + ", " + short(full.row.rate()) + "/s", floor: floorText},
+				{what: fmt.Sprintf("the same, %d in flight of one publisher", inFlight), value: queue.row.cpu() / floor.row.cpu(), limit: 0.3, measured: cpuText(&queue.row) + ", " + short(queue.row.rate()) + "/s", floor: floorText},
 			}
-			return errors.Join(floor.row.complete(), one.row.complete(), full.row.complete())
+			return errors.Join(floor.row.complete(), one.row.complete(), full.row.complete(), queue.row.complete())
 		})
 	})
 	return r, err

@@ -21,7 +21,7 @@ func runRooms(ctx context.Context, w *world) (r result, err error) {
 	floor := &phases{}
 	bareRun := func() error {
 		return withFloor(ctx, rooms*members, func(process *floorProcess, bare *crowd) error {
-			bare.Add(bare.conns[0], bare.conns)
+			bare.Add(bare.conns[:1], bare.conns)
 			floor.crowd = bare
 			return floor.add(func() (row, error) {
 				return measureFloor("bare write per delivery", process, func() error { return bare.Run(single) })
@@ -48,7 +48,7 @@ func runRooms(ctx context.Context, w *world) (r result, err error) {
 			groups[c.ID%rooms] = append(groups[c.ID%rooms], c)
 		}
 		for _, group := range groups {
-			full.crowd.Add(group[0], group)
+			full.crowd.Add(group[:1], group)
 		}
 		run := load.RunOptions{Duration: w.span(6 * time.Second)}
 		return full.add(func() (row, error) {

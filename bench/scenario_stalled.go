@@ -34,7 +34,7 @@ func runStalled(ctx context.Context, w *world) (r result, err error) {
 			return err
 		}
 		ours := newCrowd(l, readers, "b", size)
-		ours.Add(readers[0], append(readers, lazy...))
+		ours.Add(readers[:1], append(readers, lazy...))
 		if err := ours.Run(load.RunOptions{Count: 5, Pause: gap}); err != nil {
 			return err
 		}

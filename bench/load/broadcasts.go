@@ -13,8 +13,9 @@ import (
 // numberMark stands before the number of a message, ten digits.
 const numberMark = `"q":"`
 
-// Broadcasts drives topics, each with a publisher and members. Messages of a
-// topic are numbered, and every member must get each, once and in order.
+// Broadcasts drives topics, each with publishers and members. Messages are
+// numbered, and every member must get each, once, and those of one publisher in
+// order.
 type Broadcasts struct {
 	// Latency is from the sending to each delivery, Whole to the last one.
 	Latency, Whole *stats.Histogram
@@ -37,29 +38,40 @@ type Broadcasts struct {
 }
 
 type group struct {
-	publisher *Conn
-	members   int
-	next      uint64 // the number to send next
-	open      int
-	sent      []time.Time // rings by number
-	missing   []int
+	publishers []source
+	members    int
+	turn       int // the publisher of the next broadcast at a rate
+	// Rings by number.
+	sent    []time.Time
+	missing []int
+}
+
+// A source is a publisher. The n-th message of the p-th of k has the number
+// n*k + p.
+type source struct {
+	conn *Conn
+	next uint64 // messages sent
+	open int
 }
 
 // RunOptions say how a driver sends.
 type RunOptions struct {
-	// InFlight is how many messages each group or connection may have under way.
-	// The next is sent when one has reached all. Default 1.
+	// InFlight is how many messages each publisher, or connection, may have under
+	// way. The next is sent when one has reached all. Default 1.
 	InFlight int
+	// Publishers is how many of each topic's publishers send. Default all.
+	Publishers int
 	// Every sends at fixed times instead, whatever is under way, up to InFlight
 	// of each; latencies count from those times.
 	Every time.Duration
-	// Pause is between the end of one and the beginning of the next.
+	// Pause is between the end of one and the beginning of the next, of a single
+	// topic with a single publisher.
 	Pause time.Duration
 	// Duration and Count end it, whichever comes first; 0 is no limit.
 	Duration time.Duration
 	Count    int
 	// Burst is how many broadcasts a push makes, by the application's event
-	// burst. Default 1, an ordinary push.
+	// burst, of topics with one publisher. Default 1, an ordinary push.
 	Burst int
 	// Limit is how long what is under way at the end may take. Default 30 s.
 	Limit time.Duration
@@ -94,26 +106,30 @@ func (b *Broadcasts) Reset() {
 	b.Sent, b.Expected, b.Received = 0, 0, 0
 }
 
-// Add makes a topic of the publisher's and its members, who may include it.
-func (b *Broadcasts) Add(publisher *Conn, members []*Conn) {
+// Add makes a topic of its publishers and its members, who may include them.
+func (b *Broadcasts) Add(publishers, members []*Conn) {
 	for _, c := range members {
-		c.Group = len(b.groups)
+		c.group, c.expected = len(b.groups), make([]uint64, len(publishers))
 	}
-	b.groups = append(b.groups, &group{publisher: publisher, members: len(members)})
+	g := &group{members: len(members)}
+	for _, c := range publishers {
+		g.publishers = append(g.publishers, source{conn: c})
+	}
+	b.groups = append(b.groups, g)
 }
 
 // Stall makes a member stop reading: nothing more is expected from it.
 func (b *Broadcasts) Stall(c *Conn) {
 	b.load.Stall(c)
-	b.groups[c.Group].members--
+	b.groups[c.group].members--
 }
 
 // Run sends until the options end it and waits until everybody has everything.
 func (b *Broadcasts) Run(o RunOptions) error {
 	b.run = o.withDefaults()
 	b.ended, b.started, b.resume = false, 0, time.Time{}
-	window := b.run.InFlight * b.run.Burst
 	for _, g := range b.groups {
+		window := b.run.InFlight * b.run.Burst * len(g.publishers)
 		g.sent, g.missing = make([]time.Time, window), make([]int, window)
 	}
 	began := time.Now()
@@ -122,7 +138,9 @@ func (b *Broadcasts) Run(o RunOptions) error {
 	if b.run.Every == 0 {
 		for range b.run.InFlight {
 			for _, g := range b.groups {
-				b.send(g, time.Now())
+				for p := range b.run.among(g) {
+					b.send(g, p, time.Now())
+				}
 			}
 		}
 	}
@@ -139,7 +157,8 @@ func (b *Broadcasts) Run(o RunOptions) error {
 		if b.run.Every > 0 {
 			for ; !due.After(now) && !b.ended; due = due.Add(b.run.Every) {
 				for _, g := range b.groups {
-					b.send(g, due)
+					b.send(g, g.turn, due)
+					g.turn = (g.turn + 1) % b.run.among(g)
 				}
 			}
 			left = min(left, due.Sub(now))
@@ -147,7 +166,7 @@ func (b *Broadcasts) Run(o RunOptions) error {
 		if !b.resume.IsZero() {
 			if left = min(left, b.resume.Sub(now)); left <= 0 {
 				b.resume = time.Time{}
-				b.send(b.groups[0], now)
+				b.send(b.groups[0], 0, now)
 			}
 		}
 		if err := b.load.Poll(min(left, 100*time.Millisecond)); err != nil {
@@ -169,22 +188,23 @@ func (b *Broadcasts) failed(err error) error {
 }
 
 // send makes one push.
-func (b *Broadcasts) send(g *group, at time.Time) {
+func (b *Broadcasts) send(g *group, p int, at time.Time) {
 	if b.ended || b.run.Count > 0 && b.started >= b.run.Count {
 		b.ended = true
 		return
 	}
-	if g.open+b.run.Burst > len(g.sent) {
-		b.load.fail(fmt.Errorf("topic %q: %d broadcasts are under way: the rate is too high", g.publisher.Topic, g.open))
+	from := &g.publishers[p]
+	if from.open+b.run.Burst > b.run.InFlight*b.run.Burst {
+		b.load.fail(fmt.Errorf("topic %q: %d broadcasts are under way: the rate is too high", from.conn.Topic, from.open))
 		return
 	}
-	putNumber(b.payload[b.digits:], g.next)
+	putNumber(b.payload[b.digits:], g.number(p))
 	for range b.run.Burst {
-		i := g.next % uint64(len(g.sent))
+		i := g.number(p) % uint64(len(g.sent))
 		g.sent[i], g.missing[i] = at, g.members
-		g.next++
+		from.next++
 	}
-	g.open += b.run.Burst
+	from.open += b.run.Burst
 	b.open += b.run.Burst
 	b.started += b.run.Burst
 	b.Sent += uint64(b.run.Burst)
@@ -193,24 +213,41 @@ func (b *Broadcasts) send(g *group, at time.Time) {
 	if b.run.Burst > 1 {
 		event = fmt.Sprint("burst:", b.run.Burst)
 	}
-	b.load.Push(g.publisher, "", event, b.payload)
+	b.load.Push(from.conn, "", event, b.payload)
+}
+
+// among is how many publishers send.
+func (o *RunOptions) among(g *group) int {
+	if o.Publishers > 0 {
+		return min(o.Publishers, len(g.publishers))
+	}
+	return len(g.publishers)
+}
+
+// number is that of the publisher's next message.
+func (g *group) number(p int) uint64 {
+	return g.publishers[p].next*uint64(len(g.publishers)) + uint64(p)
 }
 
 // Handle is given each message that arrives.
 func (b *Broadcasts) Handle(c *Conn, e Envelope) {
+	if string(e.Event) == "phx_reply" || c.expected == nil {
+		return // to a join, or for a publisher that is no member
+	}
 	n, _, ok := Number(e.Payload, []byte(numberMark))
-	g := b.groups[c.Group]
-	switch {
-	case string(e.Event) == "phx_reply":
-		return // to a join
-	case !ok:
+	if !ok {
 		b.load.fail(fmt.Errorf("topic %q: no number in %.200q", c.Topic, e.Payload))
 		return
-	case n != c.Next || n >= g.next:
-		b.load.fail(fmt.Errorf("topic %q, connection %d: message %d came, expected %d of %d: lost, doubled or out of order", c.Topic, c.ID, n, c.Next, g.next))
+	}
+	g := b.groups[c.group]
+	publishers := uint64(len(g.publishers))
+	p := int(n % publishers)
+	if nth := n / publishers; nth != c.expected[p] || nth >= g.publishers[p].next {
+		b.load.fail(fmt.Errorf("topic %q, connection %d: message %d of publisher %d came, expected %d of %d: lost, doubled or out of order",
+			c.Topic, c.ID, nth, p, c.expected[p], g.publishers[p].next))
 		return
 	}
-	c.Next++
+	c.expected[p]++
 	b.Received++
 	now := b.load.Now()
 	b.progress = now
@@ -221,14 +258,14 @@ func (b *Broadcasts) Handle(c *Conn, e Envelope) {
 		return
 	}
 	b.Whole.Add(took)
-	g.open--
+	g.publishers[p].open--
 	b.open--
 	switch {
 	case b.run.Every > 0 || b.ended:
 	case b.run.Pause > 0:
 		b.resume = time.Now().Add(b.run.Pause)
-	case g.open%b.run.Burst == 0:
-		b.send(g, time.Now())
+	case g.publishers[p].open%b.run.Burst == 0:
+		b.send(g, p, time.Now())
 	}
 }
 

@@ -27,13 +27,7 @@ type Conn struct {
 	// ID is the place in the slice that Open returned.
 	ID int
 	// Topic of the first channel.
-	Topic string
-	// Next is the number that the next message must carry, where a driver counts
-	// for each connection.
-	Next uint64
-	// Group is for the driver.
-	Group int
-
+	Topic    string
 	fd       int
 	slot     int // in Load.conns
 	state    state
@@ -47,7 +41,15 @@ type Conn struct {
 	joined   int // answered
 	in       []byte
 	out      []byte
-	sent     []time.Time // of Requests, a ring by number
+
+	// Of Broadcasts: the place of the topic, and the number that the next message
+	// of each publisher must have.
+	group    int
+	expected []uint64
+	// Of Requests: the number that the next answer must have, and when what is
+	// not answered was sent.
+	next uint64
+	sent []time.Time
 }
 
 // JoinRef is the join_ref of the first channel.

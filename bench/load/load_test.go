@@ -3,6 +3,7 @@
 package load
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -38,15 +39,20 @@ func openClients(t *testing.T, l *Load, s *fakeServer) []*Conn {
 // Everybody gets everything, and both ways of ending a connection work.
 func TestBroadcasts(t *testing.T) {
 	t.Parallel()
+	for _, publishers := range []int{1, 3} {
+		t.Run(fmt.Sprint(publishers, " publishers"), func(t *testing.T) { testBroadcasts(t, publishers) })
+	}
+}
+
+func testBroadcasts(t *testing.T, publishers int) {
 	l := newLoad(t)
 	conns := openClients(t, l, startServer(t, nil))
 	b := NewBroadcasts(l, "b", 128)
-	b.Add(conns[0], conns)
+	b.Add(conns[:publishers], conns)
 	l.Handle = b.Handle
 	for name, o := range map[string]RunOptions{
 		"one at a time": {Count: 10},
 		"in flight":     {Count: 50, InFlight: 4},
-		"with a pause":  {Count: 5, Pause: time.Millisecond},
 		"at a rate":     {Count: 10, Every: time.Millisecond, InFlight: 1000},
 	} {
 		b.Reset()
@@ -56,6 +62,12 @@ func TestBroadcasts(t *testing.T) {
 		}
 		if want := uint64(o.Count * clients); b.Received != want || b.Expected != want || b.Latency.Count() != want || b.Whole.Count() != uint64(o.Count) {
 			t.Errorf("%s: %d deliveries of %d, expected %d", name, b.Received, b.Expected, want)
+		}
+	}
+	b.Reset()
+	if publishers == 1 {
+		if err := b.Run(RunOptions{Count: 5, Pause: time.Millisecond, Limit: patience}); err != nil || b.Received != 5*clients {
+			t.Errorf("with a pause: %d deliveries: %v", b.Received, err)
 		}
 	}
 	b.Reset()
@@ -106,7 +118,7 @@ func TestBroadcastsNotice(t *testing.T) {
 		l := newLoad(t)
 		conns := openClients(t, l, startServer(t, c.send))
 		b := NewBroadcasts(l, "b", 128)
-		b.Add(conns[0], conns)
+		b.Add(conns[:1], conns)
 		l.Handle = b.Handle
 		err := b.Run(RunOptions{Count: 10, InFlight: 2, Limit: time.Second})
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -96,7 +96,7 @@ func (r *Requests) send(c *Conn, at time.Time) {
 		r.load.fail(fmt.Errorf("connection %d: %d pushes are not answered: the rate is too high", c.ID, len(c.sent)))
 		return
 	}
-	n := c.Next + uint64(len(c.sent))
+	n := c.next + uint64(len(c.sent))
 	c.sent = append(c.sent, at)
 	r.Sent++
 	putNumber(r.payload[r.digits:], n)
@@ -109,15 +109,15 @@ func (r *Requests) Handle(c *Conn, e Envelope) {
 	if !ok {
 		return // to a join
 	}
-	if n != c.Next || len(c.sent) == 0 {
-		r.load.fail(fmt.Errorf("connection %d: the answer to push %d came, expected %d", c.ID, n, c.Next))
+	if n != c.next || len(c.sent) == 0 {
+		r.load.fail(fmt.Errorf("connection %d: the answer to push %d came, expected %d", c.ID, n, c.next))
 		return
 	}
 	if echo, _, ok := Number(e.Payload, []byte(numberMark)); ok && echo != n {
 		r.load.fail(fmt.Errorf("connection %d: push %d was answered with %d", c.ID, n, echo))
 		return
 	}
-	c.Next++
+	c.next++
 	r.Received++
 	r.progress = r.load.Now()
 	r.Latency.Add(r.progress.Sub(c.sent[0]))

@@ -1,0 +1,139 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/trunkline/trunkline/bench/load"
+)
+
+// nodesOfCluster is how many servers form the clusters.
+const nodesOfCluster = 3
+
+// clusterRate is the time between two broadcasts where latency is measured.
+const clusterRate = 10 * time.Millisecond
+
+// runCluster measures broadcasts that cross from one node to the others.
+func runCluster(ctx context.Context, w *world) (r result, err error) {
+	err = w.withCluster(ctx, nodesOfCluster, func(nodes []*node) error {
+		bare, err := startBareBus(ctx, w.postgres.URL(), nodesOfCluster)
+		if err != nil {
+			return err
+		}
+		return errors.Join(func() error {
+			if err := clusterLatency(ctx, w, nodes, bare, &r); err != nil {
+				return err
+			}
+			return clusterThroughput(ctx, w, nodes, bare, &r)
+		}(), bare.end())
+	})
+	return r, err
+}
+
+// across has one publisher on the first node and members on others.
+func across(nodes []*node, topic string, members ...int) (*crowd, error) {
+	l, err := load.New()
+	if err != nil {
+		return nil, err
+	}
+	publishers, err := nodes[0].open(l, 1, theTopic(topic))
+	if err != nil {
+		return nil, err
+	}
+	var far []*load.Conn
+	for i, count := range members {
+		conns, err := nodes[1+i].open(l, count, theTopic(topic))
+		if err != nil {
+			return nil, err
+		}
+		far = append(far, conns...)
+	}
+	c := newCrowd(l, append(publishers, far...), "b", payloadSize)
+	c.Add(publishers, far)
+	return c, nil
+}
+
+func clusterLatency(ctx context.Context, w *world, nodes []*node, bare *bareBus, r *result) error {
+	ours, err := across(nodes, "e:latency", 10, 10)
+	if err != nil {
+		return err
+	}
+	defer ours.load.Shut()
+	run := load.RunOptions{Count: w.scale(300, 10), Every: clusterRate, InFlight: 1000}
+	if err := errors.Join(bare.latency(ctx, 10, clusterRate), ours.Run(load.RunOptions{Count: 10, Every: clusterRate, InFlight: 1000})); err != nil {
+		return err // a warm-up
+	}
+	all := &phases{crowd: ours}
+	bare.reset()
+	for range w.scale(2, 1) {
+		if err := bare.latency(ctx, run.Count, clusterRate); err != nil {
+			return err
+		}
+		if err := all.add(func() (row, error) {
+			return w.measure(ctx, "across nodes, 100 a second", nodes, func() error { return ours.Run(run) })
+		}); err != nil {
+			return err
+		}
+	}
+	floor := row{label: "bare NOTIFY, 100 a second", count: bare.times.Count(), expected: bare.times.Count(), unit: "notifications"}
+	floor.seconds = float64(floor.count) / nodesOfCluster * clusterRate.Seconds()
+	floor.times(bare.times)
+	r.rows = append(r.rows, floor, all.row)
+	r.verdicts = append(r.verdicts, verdict{
+		what: "cross-node broadcast, p50 beyond that of bare NOTIFY", value: (all.row.p50 - floor.p50).Seconds() * 1000, limit: 0.5, unit: "ms",
+		measured: "p50 " + ms(all.row.p50) + ", p99 " + ms(all.row.p99), floor: "p50 " + ms(floor.p50) + ", p99 " + ms(floor.p99),
+	})
+	return all.row.complete()
+}
+
+func clusterThroughput(ctx context.Context, w *world, nodes []*node, bare *bareBus, r *result) error {
+	one, err := across(nodes, "e:bus", 1, 1)
+	if err != nil {
+		return err
+	}
+	defer one.load.Shut()
+	ten, err := across(nodes, "e:ten", 10)
+	if err != nil {
+		return err
+	}
+	defer ten.load.Shut()
+	const burst = 32
+	bus := &phases{crowd: one}
+	var floor row
+	floor.label, floor.unit = "packed bare NOTIFY to 3 listeners", "messages"
+	for range w.scale(3, 1) {
+		began := time.Now()
+		messages, err := bare.packed(ctx, w.span(time.Second))
+		if err != nil {
+			return err
+		}
+		floor.add(row{count: uint64(messages), expected: uint64(messages), seconds: time.Since(began).Seconds()})
+		if err := bus.add(func() (row, error) {
+			return w.measure(ctx, "one subscriber a node", nodes, func() error {
+				return one.Run(load.RunOptions{InFlight: 128, Burst: burst, Duration: w.span(2 * time.Second)})
+			})
+		}); err != nil {
+			return err
+		}
+	}
+	peers := &phases{crowd: ten}
+	if err := peers.add(func() (row, error) {
+		return w.measure(ctx, "ten subscribers on another node", nodes, func() error {
+			return ten.Run(load.RunOptions{InFlight: 512, Duration: w.span(4 * time.Second)})
+		})
+	}); err != nil {
+		return err
+	}
+	messages := bus.row.rate() / 2 // each is delivered twice
+	r.rows = append(r.rows, floor, bus.row, peers.row)
+	r.verdicts = append(r.verdicts, verdict{
+		what: "cross-node broadcasts a second against packed bare NOTIFY to 3 listeners", value: messages / floor.rate(), limit: 0.4, least: true,
+		measured: short(messages) + "/s", floor: short(floor.rate()) + "/s",
+	}, verdict{
+		what: "deliveries to ten subscribers on another node", value: peers.row.rate(), limit: 150_000, least: true, unit: "a second",
+	})
+	return errors.Join(bus.row.complete(), peers.row.complete())
+}

@@ -1,0 +1,100 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/trunkline/trunkline/bench/load"
+	"github.com/trunkline/trunkline/bench/stats"
+)
+
+// runCycles connects and disconnects many clients, half of them without a word,
+// and measures what the server keeps.
+func runCycles(ctx context.Context, w *world) (r result, err error) {
+	count, cycles := w.scale(10_000, 40), w.scale(10, 2)
+	err = w.withCluster(ctx, 1, func(nodes []*node) error {
+		n := nodes[0]
+		fresh, err := n.holdings(ctx, w)
+		if err != nil {
+			return err
+		}
+		var first holdings
+		for cycle := range cycles {
+			one, err := w.measure(ctx, fmt.Sprintf("cycle %d", cycle+1), nodes, func() error { return n.comeAndGo(ctx, count) })
+			if err != nil {
+				return err
+			}
+			one.unit, one.count, one.expected = "connections", uint64(count), uint64(count)
+			if cycle == 0 {
+				if first, err = n.holdings(ctx, w); err != nil {
+					return err
+				}
+			}
+			if cycle == 0 || cycle == cycles-1 {
+				r.rows = append(r.rows, one)
+			}
+		}
+		last, err := n.holdings(ctx, w)
+		if err != nil {
+			return err
+		}
+		if last.goroutines > first.goroutines*2 || last.descriptors > first.descriptors*2 {
+			return fmt.Errorf("%.0f goroutines and %.0f descriptors are left, %.0f and %.0f after the first cycle",
+				last.goroutines, last.descriptors, first.goroutines, first.descriptors)
+		}
+		after := fmt.Sprintf("%d cycles of %d: ", cycles, count)
+		r.verdicts = []verdict{
+			{
+				what: after + "goroutines against the start", value: last.goroutines / fresh.goroutines, limit: 1.05,
+				measured: short(last.goroutines), floor: short(fresh.goroutines),
+			},
+			{
+				what: after + "descriptors against the start", value: last.descriptors / fresh.descriptors, limit: 1.05,
+				measured: short(last.descriptors), floor: short(fresh.descriptors),
+			},
+			{
+				what: after + "resident memory against that after the first", value: last.resident / first.resident, limit: 1.05,
+				measured: short(last.resident/(1<<20)) + " MiB", floor: short(first.resident/(1<<20)) + " MiB, at the start " + short(fresh.resident/(1<<20)) + " MiB",
+			},
+		}
+		return nil
+	})
+	return r, err
+}
+
+// comeAndGo connects and disconnects clients.
+func (n *node) comeAndGo(ctx context.Context, count int) error {
+	l, err := load.New()
+	if err != nil {
+		return err
+	}
+	defer l.Shut()
+	conns, err := n.open(l, count, func(i int) string { return fmt.Sprint("e:", i) })
+	if err != nil {
+		return err
+	}
+	if err := l.Close(conns[:count/2], time.Minute); err != nil {
+		return err
+	}
+	l.Reset(conns[count/2:])
+	return n.awaitSockets(ctx, 0)
+}
+
+// holdings are what a server has after a garbage collection.
+type holdings struct{ goroutines, descriptors, resident float64 }
+
+func (n *node) holdings(ctx context.Context, w *world) (h holdings, err error) {
+	time.Sleep(w.span(time.Second)) // for what ends by itself after the last connection
+	if err := n.collect(ctx); err != nil {
+		return h, err
+	}
+	m, err := n.memory(ctx)
+	if err != nil {
+		return h, err
+	}
+	files, err := stats.Descriptors(n.pid)
+	return holdings{m.goroutines, float64(files), m.resident}, err
+}

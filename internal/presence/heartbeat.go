@@ -55,21 +55,27 @@ func (t *Tracker) Lost() {
 	}
 }
 
-// watch notices who falls silent.
+// watch notices who falls silent. While this node cannot hear, it looks more
+// often, so as to ask soon for what it has missed.
 func (t *Tracker) watch(ctx context.Context) {
-	ticker := time.NewTicker(t.config.BroadcastPeriod)
-	defer ticker.Stop()
+	timer := time.NewTimer(t.config.BroadcastPeriod / hasteParts)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			t.detectDown(t.config.Ready() == nil, time.Now())
+		case <-timer.C:
+			next := t.config.BroadcastPeriod
+			if ready := t.config.Ready() == nil; !t.detectDown(ready, time.Now()) {
+				next /= hasteParts
+			}
+			timer.Reset(next)
 		}
 	}
 }
 
-func (t *Tracker) detectDown(ready bool, now time.Time) {
+// detectDown is false while this node cannot hear.
+func (t *Tracker) detectDown(ready bool, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -82,6 +88,7 @@ func (t *Tracker) detectDown(ready bool, now time.Time) {
 	default:
 		t.follow(t.replicas.DetectDown(now))
 	}
+	return !t.deaf
 }
 
 // follow tells all shards what has become of other replicas. It is called with

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,9 +22,15 @@ type shard struct {
 	silent  int // periods without a broadcast
 	hello   time.Time
 	missing bool // something was lost, and the next period says hello
+	owed    bool // an answer to a hello
+	haste   *time.Timer
+	hasty   bool // haste runs
+	began   time.Time
 	periods int  // since the last look at the clocks
 	heard   ClockSet
 	asked   map[Replica]time.Time // for a transfer, or when its last part came
+	first   map[Replica]Context   // heard of each since the start; nil once synced
+	synced  atomic.Bool
 
 	mu          sync.Mutex
 	state       *State
@@ -38,6 +45,7 @@ func newShard(t *Tracker, index int) *shard {
 		inbox:       newInbox(),
 		outbox:      newOutbox(t.config.DiffInterval, t.deliver),
 		asked:       make(map[Replica]time.Time),
+		first:       make(map[Replica]Context),
 		state:       NewState(t.replica),
 		generations: NewGenerations(t.config.MaxDeltaSizes...),
 		grace: grace{
@@ -47,10 +55,17 @@ func newShard(t *Tracker, index int) *shard {
 	}
 }
 
-func (s *shard) run(ctx context.Context) {
+// run serves the shard until ctx ends. hearing: this node receives what others
+// publish, so it may ask; else it does when it hears.
+func (s *shard) run(ctx context.Context, hearing bool) {
 	ticker := time.NewTicker(s.tracker.config.BroadcastPeriod)
 	defer ticker.Stop()
-	s.sayHello(time.Now())
+	s.haste = time.NewTimer(time.Hour)
+	defer s.haste.Stop()
+	s.began = time.Now()
+	if hearing {
+		s.sayHello(s.began)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -59,6 +74,8 @@ func (s *shard) run(ctx context.Context) {
 			for _, i := range s.inbox.take() {
 				s.handle(i)
 			}
+		case <-s.haste.C:
+			s.hurried(time.Now())
 		case <-ticker.C:
 			s.period(time.Now())
 		}
@@ -77,6 +94,7 @@ func (s *shard) period(now time.Time) {
 		s.periods = 0
 		s.sampleClocks(now)
 	}
+	s.sync(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outbox.add(nil, s.grace.expire(now))
@@ -99,9 +117,12 @@ func (s *shard) handle(i item) {
 // sayHello asks for everybody's clock: once in a period at most, for a hello can
 // be lost, too, and each loss leads to one.
 func (s *shard) sayHello(now time.Time) {
-	s.hello, s.missing = now, false
+	s.hello, s.missing, s.owed = now, false, false
 	clear(s.asked)
 	s.broadcast(msgHello)
+	if s.first != nil {
+		s.hurry()
+	}
 }
 
 // follow does what a replica's new status means for its entries.

@@ -68,9 +68,10 @@ func New(config Config) (*Tracker, error) {
 // returns nil when its goroutines have ended. The bus must still send what was
 // published.
 func (t *Tracker) Run(ctx context.Context) error {
+	hearing := t.detectDown(t.config.Ready() == nil, time.Now())
 	var running sync.WaitGroup
 	for _, s := range t.shards {
-		running.Go(func() { s.run(ctx) })
+		running.Go(func() { s.run(ctx, hearing) })
 		running.Go(func() { s.outbox.run(ctx) })
 	}
 	running.Go(func() { t.watch(ctx) })

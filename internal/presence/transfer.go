@@ -79,11 +79,12 @@ func (s *shard) receive(i item) {
 		s.merge(delta)
 	}
 	if len(clock.Context) > 0 {
-		s.heard = s.heard.Append(Clock{m.sender, clock.Context})
+		s.hear(Clock{m.sender, clock.Context}, i.at)
 	}
 	switch m.kind {
 	case msgHello:
-		s.silent = s.tracker.config.MaxSilentPeriods // answered with the next period
+		s.owed = true
+		s.hurry()
 	case msgRequest:
 		s.transfer(Clock{m.sender, clock.Context})
 	case msgTransfer:

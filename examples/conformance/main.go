@@ -28,16 +28,18 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:4400", "address to serve plain HTTP on")
+	// As in Phoenix, each change is told on its own.
+	diffInterval := flag.Duration("presence-diff-interval", -1, "least time between two presence diffs of a topic; negative: each change is told on its own")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *listen); err != nil {
+	if err := run(ctx, *listen, *diffInterval); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, listen string) error {
+func run(ctx context.Context, listen string, diffInterval time.Duration) error {
 	url := os.Getenv("DATABASE_URL")
 	if url == "" {
 		db, err := devdb.Start(ctx, devdb.Options{DataDir: os.Getenv("TRUNKLINE_DATA_DIR"), Output: os.Stderr})
@@ -54,18 +56,18 @@ func run(ctx context.Context, listen string) error {
 		url = db.URL()
 	}
 	srv, err := trunkline.New(trunkline.Config{
-		DatabaseURL:       url,
-		DatabaseDirectURL: os.Getenv("DATABASE_DIRECT_URL"),
-		SecretKeyBase:     strings.Repeat("0123456789abcdef", 4),
-		Node:              os.Getenv("NODE_NAME"),
-		Host:              "localhost",
-		// As in Phoenix, each change is told on its own.
-		PresenceDiffInterval: -1,
+		DatabaseURL:          url,
+		DatabaseDirectURL:    os.Getenv("DATABASE_DIRECT_URL"),
+		SecretKeyBase:        strings.Repeat("0123456789abcdef", 4),
+		Node:                 os.Getenv("NODE_NAME"),
+		Host:                 "localhost",
+		PresenceDiffInterval: diffInterval,
 	})
 	if err != nil {
 		return err
 	}
 	mount(srv)
+	mountCrowd(srv)
 	health := srv.HealthHandler()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /__server", hook(srv))

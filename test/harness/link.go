@@ -136,3 +136,12 @@ func (l *Link) Close() {
 	})
 	l.working.Wait()
 }
+
+// Cut ends all connections; the link takes new ones.
+func (l *Link) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		_ = c.Close()
+	}
+}

@@ -84,11 +84,16 @@ func (n *Node) Address() string {
 	return n.address
 }
 
-// Up is whether the node was started and neither stopped nor killed since.
-func (n *Node) Up() bool {
+// CPU is the processor time that the process has used since its start: 0 while
+// there is none, and where the system does not tell.
+func (n *Node) CPU() time.Duration {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.running != nil
+	p := n.running
+	n.mu.Unlock()
+	if p == nil {
+		return 0
+	}
+	return cpuTime(p.PID())
 }
 
 // take returns the process, which counts as ended from now on.

@@ -11,6 +11,10 @@ select t.id, t.head from trunkline.topics t where t.id = any(@topic_ids::bigint[
 select a.statuses::smallint[] as statuses, a.ids::bigint[] as ids, a.inserted_at::timestamptz as inserted_at
 from trunkline.append(@topic_ids::bigint[], @events::text[], @payloads::text[], @keys::text[], @refers::bigint[], @wait::boolean) a;
 
+-- name: AppendPlain :one
+select a.bases::bigint[] as bases, a.inserted_at::timestamptz as inserted_at
+from trunkline.append_plain(@topic_ids::bigint[], @counts::bigint[], @places::integer[], @nths::integer[], @events::text[], @payloads::text[], @wait::boolean) a;
+
 -- name: Drain :many
 select d.outbox_id::bigint as outbox_id, d.topic::text as topic, d.ephemeral::boolean as ephemeral, d.event::text as event, d.payload::text as payload,
        coalesce(d.topic_id, 0)::bigint as topic_id, coalesce(d.status, 0)::smallint as status,

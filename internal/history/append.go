@@ -52,6 +52,9 @@ func (s *store) append(ctx context.Context, batch []entry, wait bool) (verdicts 
 		return nil, time.Time{}, nil
 	}
 	s.count("append")
+	if columns, plain := plainColumns(batch, wait); plain {
+		return s.appendPlain(ctx, batch, columns)
+	}
 	result, err := s.queries.AppendBatch(ctx, s.db, columns(batch, wait))
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("storing %d messages: %w", len(batch), err)
@@ -62,6 +65,61 @@ func (s *store) append(ctx context.Context, batch []entry, wait bool) (verdicts 
 	verdicts = make([]verdict, len(batch))
 	for i := range verdicts {
 		verdicts[i] = verdict{status: status(result.Statuses[i]), id: result.Ids[i]}
+	}
+	return verdicts, result.InsertedAt.Time, nil
+}
+
+// plainColumns returns a batch without keys and references, whose entries are
+// ordered by topic, as append_plain wants it; false if it is another one.
+func plainColumns(batch []entry, wait bool) (params dbsqlc.AppendPlainParams, plain bool) {
+	topics, before := 0, int64(0)
+	for i, e := range batch {
+		switch {
+		case e.key != "" || e.refersTo != 0 || i > 0 && e.topicID < before:
+			return params, false
+		case i == 0 || e.topicID > before:
+			topics++
+		}
+		before = e.topicID
+	}
+	params = dbsqlc.AppendPlainParams{
+		TopicIds: make([]int64, 0, topics),
+		Counts:   make([]int64, 0, topics),
+		Places:   make([]int32, len(batch)),
+		Nths:     make([]int32, len(batch)),
+		Events:   make([]string, len(batch)),
+		Payloads: make([]string, len(batch)),
+		Wait:     wait,
+	}
+	for i, e := range batch {
+		if i == 0 || e.topicID > before {
+			params.TopicIds, params.Counts = append(params.TopicIds, e.topicID), append(params.Counts, 0)
+		}
+		before = e.topicID
+		last := len(params.Counts) - 1
+		params.Counts[last]++
+		params.Places[i], params.Nths[i] = int32(last+1), int32(params.Counts[last])
+		params.Events[i], params.Payloads[i] = e.event, string(e.payload)
+	}
+	return params, true
+}
+
+// appendPlain is append for what plainColumns has made.
+func (s *store) appendPlain(ctx context.Context, batch []entry, columns dbsqlc.AppendPlainParams) (verdicts []verdict, insertedAt time.Time, err error) {
+	result, err := s.queries.AppendPlain(ctx, s.db, columns)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("storing %d messages: %w", len(batch), err)
+	}
+	if len(result.Bases) != len(columns.TopicIds) {
+		return nil, time.Time{}, fmt.Errorf("storing %d messages of %d topics: %d bases", len(batch), len(columns.TopicIds), len(result.Bases))
+	}
+	verdicts = make([]verdict, len(batch))
+	for i := range verdicts {
+		if base := result.Bases[columns.Places[i]-1]; base < 0 {
+			verdicts[i].status = status(-base)
+		} else {
+			verdicts[i].id = base + int64(columns.Nths[i])
+		}
 	}
 	return verdicts, result.InsertedAt.Time, nil
 }

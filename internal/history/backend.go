@@ -107,6 +107,7 @@ func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, int64, error) {
 		conn.Release()
 		return nil, 0, err
 	}
+	quickTexts(conn.Conn().TypeMap())
 	data[generationKey] = generation
 	return conn, generation, nil
 }

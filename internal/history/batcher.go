@@ -1,10 +1,13 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,10 +48,10 @@ type batcher struct {
 	unsure func()
 }
 
-// An outcome is a batch and what became of it.
+// An outcome is what was decided of a batch. Nobody else knows its messages any
+// more but their callers.
 type outcome struct {
-	batch      []*pending
-	entries    []entry
+	batch      []*pending // by topic
 	verdicts   []verdict
 	insertedAt time.Time
 }
@@ -74,7 +77,7 @@ func (b *batcher) run(ctx context.Context) {
 	}()
 	wait := batchPause
 	for {
-		if n, _ := b.queue.load(); n == 0 {
+		if b.queue.empty() {
 			select {
 			case <-ctx.Done():
 				return
@@ -139,8 +142,7 @@ func (b *batcher) storeNext(ctx context.Context) (ok bool) {
 // store stores a batch and answers those who wait, or puts it back. It fails if
 // the database should be left alone for a while.
 func (b *batcher) store(ctx context.Context, db database, generation int64, batch []*pending, wait bool) error {
-	ids, err := b.topicIDs(ctx, db, generation, batch)
-	if err != nil {
+	if err := b.topicIDs(ctx, db, generation, batch); err != nil {
 		b.queue.carry(batch, false)
 		return err
 	}
@@ -148,9 +150,11 @@ func (b *batcher) store(ctx context.Context, db database, generation int64, batc
 	if len(batch) == 0 {
 		return nil
 	}
+	// By topic, which makes all that follows cheaper.
+	slices.SortStableFunc(batch, func(p, q *pending) int { return cmp.Compare(p.topicID, q.topicID) })
 	entries := make([]entry, len(batch))
 	for i, p := range batch {
-		entries[i] = entry{topicID: ids[p.topic], event: p.event, payload: p.payload, key: p.key, refersTo: p.refersTo}
+		entries[i] = entry{topicID: p.topicID, event: p.event, payload: p.payload, key: p.key, refersTo: p.refersTo}
 	}
 	started := time.Now()
 	verdicts, insertedAt, err := db.append(ctx, entries, wait)
@@ -159,45 +163,54 @@ func (b *batcher) store(ctx context.Context, db database, generation int64, batc
 	if err != nil {
 		return b.failed(ctx, db, generation, batch, err)
 	}
-	b.carry(batch, verdicts)
-	b.stored <- outcome{batch, entries, verdicts, insertedAt}
+	if batch, verdicts = b.carry(batch, verdicts); len(batch) > 0 {
+		b.stored <- outcome{batch, verdicts, insertedAt}
+	}
 	return nil
 }
 
-// topicIDs returns the ids of a batch's topics, which it creates if need be.
-func (b *batcher) topicIDs(ctx context.Context, db database, generation int64, batch []*pending) (map[string]int64, error) {
-	ids := make(map[string]int64)
-	var unknown []string
+// topicIDs finds the ids of a batch's topics, which it creates if need be.
+func (b *batcher) topicIDs(ctx context.Context, db database, generation int64, batch []*pending) error {
+	unknown := map[string]bool{}
+	var before *pending
 	for _, p := range batch {
-		if _, seen := ids[p.topic]; seen {
-			continue
+		if before != nil && before.topic == p.topic {
+			p.topicID = before.topicID
+		} else if ref, known := b.topics.get(p.topic, generation); known {
+			p.topicID = ref.id
+		} else {
+			p.topicID = 0
+			unknown[p.topic] = true
 		}
-		ref, known := b.topics.get(p.topic, generation)
-		if ids[p.topic] = ref.id; !known {
-			unknown = append(unknown, p.topic)
-		}
+		before = p
 	}
 	if len(unknown) == 0 {
-		return ids, nil
+		return nil
 	}
-	states, err := db.ensureTopics(ctx, unknown)
+	states, err := db.ensureTopics(ctx, slices.Collect(maps.Keys(unknown)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.topics.put(states, generation)
-	for _, name := range unknown {
-		ids[name] = states[name].id
+	for _, p := range batch {
+		if unknown[p.topic] {
+			p.topicID = states[p.topic].id
+		}
 	}
-	return ids, nil
+	return nil
 }
 
-// carry puts back what has to be tried again. That comes before anything else
-// of its topics.
-func (b *batcher) carry(batch []*pending, verdicts []verdict) {
+// carry puts back what has to be tried again, before anything else of its
+// topics, and returns the others.
+func (b *batcher) carry(batch []*pending, verdicts []verdict) (decided []*pending, _ []verdict) {
 	var busy, gone []*pending
+	n := 0
 	for i, v := range verdicts {
 		p := batch[i]
 		switch v.status {
+		default:
+			batch[n], verdicts[n] = p, v
+			n++
 		case statusBusy:
 			busy = append(busy, p)
 		case statusNoTopic:
@@ -215,39 +228,38 @@ func (b *batcher) carry(batch []*pending, verdicts []verdict) {
 	if len(gone) > 0 {
 		b.queue.carry(gone, false)
 	}
+	return batch[:n], verdicts[:n]
 }
 
 // announce tells of what was stored, topic by topic.
 func (b *batcher) announce(o outcome) {
-	stored := make(map[string][]row)
-	topicIDs := make(map[string]int64)
-	for i, v := range o.verdicts {
-		if v.status != statusStored {
+	rows := make([]row, 0, len(o.batch))
+	for i, p := range o.batch {
+		if v := o.verdicts[i]; v.status == statusStored {
+			rows = append(rows, row{id: v.id, event: p.event, payload: p.payload, refersTo: p.refersTo, insertedAt: o.insertedAt})
+		}
+		if i+1 < len(o.batch) && o.batch[i+1].topicID == p.topicID {
 			continue
 		}
-		p := o.batch[i]
-		stored[p.topic] = append(stored[p.topic], row{id: v.id, event: p.event, payload: p.payload, refersTo: p.refersTo, insertedAt: o.insertedAt})
-		topicIDs[p.topic] = o.entries[i].topicID
-	}
-	for topic, rows := range stored {
-		b.numbered(topic, topicIDs[topic], rows)
+		if len(rows) > 0 {
+			b.numbered(p.topic, p.topicID, slices.Clip(rows))
+		}
+		rows = rows[len(rows):]
 	}
 }
 
 // answer tells the callers what became of their messages.
 func (b *batcher) answer(o outcome) {
-	stored := 0
+	stored := b.queue.settle(o.batch, o.verdicts)
 	for i, v := range o.verdicts {
 		p := o.batch[i]
 		switch v.status {
 		case statusStored:
-			stored++
 			p.answer(v.id, nil)
 		case statusDuplicate:
 			b.finish(p, v.id, nil, "duplicate")
 		case statusNotFound:
 			b.finish(p, 0, fmt.Errorf("%w: %d in %q", ErrNotFound, p.refersTo, p.topic), "not_found")
-		case statusBusy, statusNoTopic: // carried
 		default:
 			b.finish(p, 0, fmt.Errorf("history: append answered status %d", v.status), "failed")
 		}
@@ -257,6 +269,7 @@ func (b *batcher) answer(o outcome) {
 
 func (b *batcher) finish(p *pending, id int64, err error, result string) {
 	b.metrics.published.WithLabelValues(result).Inc()
+	b.queue.withdraw(p)
 	p.answer(id, err)
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/trunkline/trunkline/internal/wire"
 )
 
 // The limits of the SQL functions.
@@ -40,13 +42,12 @@ func checkPayload(idKey string, payload []byte) error {
 	switch {
 	case len(payload) > maxPayload:
 		return fmt.Errorf("%w: %d bytes; at most %d are allowed", ErrPayload, len(payload), maxPayload)
-	case !bytes.HasPrefix(bytes.TrimLeft(payload, " \t\r\n"), []byte("{")) || !json.Valid(payload):
-		return fmt.Errorf("%w: not a JSON object", ErrPayload)
-	case !utf8.Valid(payload):
-		return fmt.Errorf("%w: not valid UTF-8", ErrPayload)
+	}
+	if err := wire.CheckObject(payload); err != nil {
+		return fmt.Errorf("%w: not a JSON object: %w", ErrPayload, err)
 	}
 	// Most payloads do not hold the key anywhere, in no spelling.
-	if !bytes.Contains(payload, []byte(idKey)) && !bytes.ContainsRune(payload, '\\') {
+	if !quotes(payload, idKey) && bytes.IndexByte(payload, '\\') < 0 {
 		return nil
 	}
 	var members map[string]json.RawMessage
@@ -57,6 +58,20 @@ func checkPayload(idKey string, payload []byte) error {
 		return fmt.Errorf("%w: %q", ErrReservedKey, idKey)
 	}
 	return nil
+}
+
+// quotes tells whether the text stands between quotation marks somewhere.
+func quotes(payload []byte, text string) bool {
+	for {
+		i := bytes.Index(payload, []byte(text))
+		if i < 0 {
+			return false
+		}
+		if end := i + len(text); i > 0 && payload[i-1] == '"' && end < len(payload) && payload[end] == '"' {
+			return true
+		}
+		payload = payload[i+1:]
+	}
 }
 
 // checkText tells whether Postgres can hold the text, and its length in bytes

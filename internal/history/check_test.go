@@ -20,6 +20,7 @@ func TestCheckPublish(t *testing.T) {
 		{"t", "e", `{}`, "", nil},
 		{"t", "e", " {\n\"a\": {\"id\": 1}, \"ID\": [\"id\"] } ", "k", nil},
 		{long[:512], long[:255], `{"a":"\\id"}`, long[:255], nil},
+		{"t", "e", `{"ids":1,"uid":2,"a":"id"}`, "", nil},
 		{"", "e", `{}`, "", ErrTopic},
 		{long[:513], "e", `{}`, "", ErrTopic},
 		{"t\x00", "e", `{}`, "", ErrTopic},

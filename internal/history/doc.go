@@ -3,16 +3,19 @@
 // delivers every message of a topic once and in order, and reads back what a
 // client missed.
 //
-// It imports internal/dbsqlc, pgx and prometheus. It knows neither sockets nor
-// the bus, which it meets through an interface of its own.
+// It imports internal/dbsqlc, internal/wire for the check of payloads, pgx and
+// prometheus. It knows neither sockets nor the bus, which it meets through an
+// interface of its own.
 //
 // # The database's part
 //
-// The SQL functions of db/migrations/00002_history.sql are the only writers of
-// the tables:
+// The SQL functions of db/migrations/00002_history.sql and
+// 00006_append_plain.sql are the only writers of the tables:
 //
 //   - append numbers and stores a batch. Nodes call it with what was published
 //     through them, the relay through drain with what SQL transactions left.
+//   - append_plain does the same for less where no message has a key or refers
+//     to another one.
 //   - publish, update_message, delete_message and broadcast put a row into the
 //     outbox, as a part of the transaction that calls them. They take no lock.
 //   - drain moves the oldest rows of the outbox into the streams. One node, the
@@ -49,9 +52,9 @@
 //   - A message is visible if and only if its transaction committed.
 //   - An id never changes its message: edits and deletions are messages of
 //     their own that refer to it. Only the stored payload is brought up to date.
-//   - Counters are locked in the order of topic ids and by append only, never
-//     by an application's transaction, so nothing deadlocks and no open
-//     transaction delays a publisher.
+//   - Counters are locked in the order of topic ids and by append and
+//     append_plain only, never by an application's transaction, so nothing
+//     deadlocks and no open transaction delays a publisher.
 //   - NOTIFY is a hint; the tables are the truth.
 //   - Draining the outbox and storing its messages is one transaction, so a
 //     relay that dies loses and doubles nothing.

@@ -10,7 +10,8 @@ var (
 	// ErrEvent: an event is 1 to 255 bytes of valid UTF-8 without NUL, and none
 	// of the reserved ones (phx_*, message_updated, message_deleted).
 	ErrEvent = errors.New("bad event")
-	// ErrPayload: a payload is a JSON object of at most 1 MiB.
+	// ErrPayload: a payload is a JSON object of at most 1 MiB, nested at most
+	// 1,023 levels deep.
 	ErrPayload = errors.New("bad payload")
 	// ErrReservedKey: the payload has the key that carries the message's id.
 	ErrReservedKey = errors.New("payload has the key reserved for the message id")

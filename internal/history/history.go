@@ -74,7 +74,7 @@ func (h *History) assemble(backend backend, generations *generations) {
 	h.feeds.sweep, h.feeds.generation = h.sweeper.request, generations.newest.Load
 	generations.changed = h.becomeStale
 	h.batcher = &batcher{
-		backend: backend, queue: newQueue(c.QueueMessages, c.QueueBytes), topics: h.topics, timeout: c.PublishTimeout,
+		backend: backend, queue: newQueue(c.QueueMessages, c.QueueBytes, c.PublishTimeout), topics: h.topics, timeout: c.PublishTimeout,
 		metrics: h.metrics, log: c.Logger, numbered: h.numbered, unsure: h.sweeper.owe,
 	}
 }

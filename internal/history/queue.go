@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // maxMisses is how often a topic may be busy before it is waited for.
@@ -18,23 +20,37 @@ type pending struct {
 	key      string
 	refersTo int64
 
-	answered chan answer // of capacity 1
+	answered chan answer // of capacity 1; the first answer counts
 
 	place  place // guarded by the queue
 	unsure bool  // sent before, with an unknown outcome; written under the queue's lock by the batcher
 	misses int   // batches in which its topic was busy; guarded by the queue
-	fails  int   // tries in vain; the batcher's
+
+	topicID int64 // the batcher's, as are the following
+	fails   int   // tries in vain
+
+	behind *pending // in the queue's inbox
+
+	// Its place among those who wait for an answer, and until when; guarded by
+	// the queue.
+	waits        bool
+	before, next *pending
+	until        time.Time
 }
 
 func (p *pending) bytes() int { return len(p.payload) + len(p.event) + len(p.key) + len(p.topic) }
 
-// answer is the batcher's. A message that may have been stored by an earlier
-// try has no other failure than that its outcome is unknown.
+// answer is for who has taken the message out of the list of those who wait. A
+// message that may have been stored by an earlier try has no other failure than
+// that its outcome is unknown. Afterwards the message is its caller's again.
 func (p *pending) answer(id int64, err error) {
 	if err != nil && p.unsure && !errors.Is(err, ErrUnknownOutcome) {
 		err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
-	p.answered <- answer{id, err}
+	select {
+	case p.answered <- answer{id, err}:
+	default: // it was answered when its time was over
+	}
 }
 
 type answer struct {
@@ -55,15 +71,23 @@ const (
 // batches out fairly among topics.
 type queue struct {
 	maxMessages, maxBytes int
+	timeout               time.Duration
 
 	wake chan struct{} // something was put
+	used sync.Pool     // of *pending whose callers have had their answer
 
-	mu       sync.Mutex
-	lines    map[string]*line
-	order    []*line // whose turn is next; each line of lines once
-	messages int
-	bytes    int
-	closed   bool
+	messages, bytes atomic.Int64 // in the inbox and the lines
+	closed          atomic.Bool
+	armed           atomic.Bool // a timer will expire who waits
+
+	// inbox is what was put and is in no line yet, the newest first. It has no
+	// lock, which hundreds of publishers would wait for at once.
+	inbox atomic.Pointer[pending]
+
+	mu          sync.Mutex
+	lines       map[string]*line
+	order       []*line  // whose turn is next; each line of lines once
+	first, last *pending // who waits for an answer, by the time at which that ends
 }
 
 // A line is the messages of one topic.
@@ -72,36 +96,77 @@ type line struct {
 	messages []*pending
 }
 
-func newQueue(maxMessages, maxBytes int) *queue {
-	return &queue{maxMessages: maxMessages, maxBytes: maxBytes, wake: make(chan struct{}, 1), lines: map[string]*line{}}
+// newQueue returns a queue whose messages are answered after the timeout at the
+// latest.
+func newQueue(maxMessages, maxBytes int, timeout time.Duration) *queue {
+	return &queue{
+		maxMessages: maxMessages, maxBytes: maxBytes, timeout: timeout,
+		wake: make(chan struct{}, 1), lines: map[string]*line{},
+	}
 }
 
 func (q *queue) load() (messages, bytes int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.messages, q.bytes
+	return int(q.messages.Load()), int(q.bytes.Load())
 }
 
-// put adds a message to its topic's line.
-func (q *queue) put(p *pending) error {
+// empty reports whether there is nothing to take; now and then false without
+// reason, until the next take.
+func (q *queue) empty() bool {
+	if q.inbox.Load() != nil {
+		return false
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case q.closed:
-		return ErrClosed
-	case q.messages >= q.maxMessages:
-		return fmt.Errorf("%w: %d messages are waiting", ErrQueueFull, q.messages)
-	case q.bytes+p.bytes() > q.maxBytes:
-		return fmt.Errorf("%w: %d bytes are waiting", ErrQueueFull, q.bytes)
-	}
-	l := q.line(p.topic)
-	l.messages = append(l.messages, p)
+	return len(q.order) == 0
+}
+
+// put adds a message.
+func (q *queue) put(p *pending) error {
 	q.count(p, 1)
+	messages, bytes := q.load()
+	switch {
+	case q.closed.Load():
+		q.count(p, -1)
+		return ErrClosed
+	case messages > q.maxMessages:
+		q.count(p, -1)
+		return fmt.Errorf("%w: %d messages are waiting", ErrQueueFull, messages-1)
+	case bytes > q.maxBytes:
+		q.count(p, -1)
+		return fmt.Errorf("%w: %d bytes are waiting", ErrQueueFull, bytes-p.bytes())
+	}
+	p.until = time.Now().Add(q.timeout)
+	for p.behind = q.inbox.Load(); !q.inbox.CompareAndSwap(p.behind, p); {
+		p.behind = q.inbox.Load()
+	}
+	if q.closed.Load() { // perhaps without having seen it
+		q.giveUp(p)
+		return ErrClosed
+	}
+	q.arm()
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// collect moves what is in the inbox to the lines. The lock is held.
+func (q *queue) collect() {
+	var oldest *pending
+	for p := q.inbox.Swap(nil); p != nil; {
+		next := p.behind
+		p.behind = oldest
+		oldest, p = p, next
+	}
+	for p := oldest; p != nil; {
+		next := p.behind
+		p.behind = nil
+		l := q.line(p.topic)
+		l.messages = append(l.messages, p)
+		q.await(p)
+		p = next
+	}
 }
 
 func (q *queue) line(topic string) *line {
@@ -115,8 +180,8 @@ func (q *queue) line(topic string) *line {
 }
 
 func (q *queue) count(p *pending, sign int) {
-	q.messages += sign
-	q.bytes += sign * p.bytes()
+	q.messages.Add(int64(sign))
+	q.bytes.Add(int64(sign * p.bytes()))
 }
 
 // giveUp takes back a message whose caller leaves; false when it was sent, now
@@ -124,6 +189,13 @@ func (q *queue) count(p *pending, sign int) {
 func (q *queue) giveUp(p *pending) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.collect()
+	q.unlink(p)
+	return q.takeBack(p)
+}
+
+// takeBack does so; the lock is held.
+func (q *queue) takeBack(p *pending) bool {
 	if p.place == placeSent {
 		return false
 	}
@@ -132,7 +204,7 @@ func (q *queue) giveUp(p *pending) bool {
 		if i := slices.Index(l.messages, p); i >= 0 {
 			l.messages = slices.Delete(l.messages, i, i+1)
 			q.count(p, -1)
-			if len(q.order) > 2*q.messages+64 {
+			if len(q.order) > 2*int(q.messages.Load())+64 {
 				q.tidy()
 			}
 		}
@@ -154,6 +226,7 @@ func (q *queue) doubt(batch []*pending) {
 func (q *queue) take(maxMessages, maxBytes int) (batch []*pending, wait bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.collect()
 	for _, l := range q.order {
 		if len(l.messages) > 0 && l.messages[0].misses >= maxMisses {
 			b := batchOf{maxMessages: maxMessages, maxBytes: maxBytes}
@@ -264,11 +337,16 @@ func (q *queue) carry(batch []*pending, busy bool) {
 func (q *queue) close() []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
+	q.closed.Store(true)
+	q.collect()
 	var left []*pending
 	for _, l := range q.order {
 		left = append(left, l.messages...)
 	}
-	q.lines, q.order, q.messages, q.bytes = map[string]*line{}, nil, 0, 0
+	for _, p := range left {
+		q.unlink(p)
+		q.count(p, -1)
+	}
+	q.lines, q.order = map[string]*line{}, nil
 	return left
 }

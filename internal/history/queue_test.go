@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
 
 func TestFairShare(t *testing.T) {
-	q := newQueue(1<<20, 1<<30)
+	q := newQueue(1<<20, 1<<30, time.Hour)
 	for i := range 3000 {
 		_ = q.put(&pending{topic: "hot", event: fmt.Sprint(i)})
 	}
@@ -36,7 +37,7 @@ func TestFairShare(t *testing.T) {
 }
 
 func TestQueueBounds(t *testing.T) {
-	q := newQueue(3, 40)
+	q := newQueue(3, 40, time.Hour)
 	if err := q.put(&pending{topic: "t", payload: make([]byte, 30)}); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestQueueBounds(t *testing.T) {
 // each once, and the counts are right.
 func TestQueueModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := newQueue(1000, 1<<20)
+		q := newQueue(1000, 1<<20, time.Hour)
 		waiting := map[string][]*pending{}
 		var taken []*pending
 		number := 0
@@ -117,6 +118,9 @@ func TestQueueModel(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
+				q.mu.Lock()
+				defer q.mu.Unlock()
+				q.collect()
 				count, lines := 0, 0
 				for _, l := range q.order {
 					count += len(l.messages)
@@ -128,8 +132,8 @@ func TestQueueModel(t *testing.T) {
 						all--
 					}
 				}
-				if count != all || q.messages != all || lines != len(q.lines) {
-					t.Fatalf("%d messages in %d lines of %d, counted %d; want %d", count, lines, len(q.lines), q.messages, all)
+				if messages, _ := q.load(); count != all || messages != all || lines != len(q.lines) {
+					t.Fatalf("%d messages in %d lines of %d, counted %d; want %d", count, lines, len(q.lines), messages, all)
 				}
 			},
 		})

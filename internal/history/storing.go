@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -24,7 +23,9 @@ func (h *History) Publish(ctx context.Context, topic, event string, payload []by
 	if err := checkPublish(pattern.IDKey, topic, event, payload, key); err != nil {
 		return 0, err
 	}
-	return h.store(ctx, &pending{topic: topic, event: event, payload: payload, key: key})
+	p := h.batcher.queue.pending()
+	p.topic, p.event, p.payload, p.key = topic, event, payload, key
+	return h.store(ctx, p)
 }
 
 // Update replaces a message's payload, and returns the id of the event that
@@ -37,7 +38,7 @@ func (h *History) Update(ctx context.Context, topic string, id int64, payload []
 	if err := checkPayload(pattern.IDKey, payload); err != nil {
 		return 0, err
 	}
-	return h.edit(ctx, &pending{topic: topic, event: EventUpdated, payload: payload, refersTo: id})
+	return h.edit(ctx, topic, EventUpdated, id, payload)
 }
 
 // Delete takes a message's payload away, and returns the id of the event that
@@ -46,44 +47,43 @@ func (h *History) Delete(ctx context.Context, topic string, id int64) (eventID i
 	if _, err := h.pattern(topic); err != nil {
 		return 0, err
 	}
-	return h.edit(ctx, &pending{topic: topic, event: EventDeleted, payload: []byte("{}"), refersTo: id})
+	return h.edit(ctx, topic, EventDeleted, id, []byte("{}"))
 }
 
-func (h *History) edit(ctx context.Context, p *pending) (int64, error) {
-	if p.refersTo < 1 {
-		return 0, fmt.Errorf("%w: %d in %q", ErrNotFound, p.refersTo, p.topic)
+func (h *History) edit(ctx context.Context, topic, event string, id int64, payload []byte) (int64, error) {
+	if id < 1 {
+		return 0, fmt.Errorf("%w: %d in %q", ErrNotFound, id, topic)
 	}
-	if err := checkText(ErrTopic, p.topic, 1, maxTopic); err != nil {
+	if err := checkText(ErrTopic, topic, 1, maxTopic); err != nil {
 		return 0, err
 	}
+	p := h.batcher.queue.pending()
+	p.topic, p.event, p.payload, p.refersTo = topic, event, payload, id
 	return h.store(ctx, p)
 }
 
 // store queues a message and waits for its id.
 func (h *History) store(ctx context.Context, p *pending) (int64, error) {
-	p.answered = make(chan answer, 1)
-	if err := h.batcher.queue.put(p); err != nil {
+	queue := h.batcher.queue
+	if err := queue.put(p); err != nil {
 		return 0, err
 	}
-	timeout := time.NewTimer(h.config.PublishTimeout) // cheaper than a context
-	defer timeout.Stop()
-	var why error
 	select {
 	case a := <-p.answered:
+		if a.err == nil {
+			queue.recycle(p)
+		}
 		return a.id, a.err
-	case <-timeout.C:
-		why = fmt.Errorf("no answer within %v", h.config.PublishTimeout)
 	case <-ctx.Done():
-		why = ctx.Err()
 	}
-	if h.batcher.queue.giveUp(p) {
-		return 0, fmt.Errorf("%w: %w", ErrUnavailable, why)
+	if queue.giveUp(p) {
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
 	select {
 	case a := <-p.answered:
 		return a.id, a.err
 	default:
-		return 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, why)
+		return 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, ctx.Err())
 	}
 }
 

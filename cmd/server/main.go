@@ -23,6 +23,7 @@ type program struct {
 	Broadcast   broadcastCommand   `cmd:"" help:"Broadcast an event to all subscribers of a topic."`
 	Publish     publishCommand     `cmd:"" help:"Store a message on a durable topic and deliver it."`
 	Disconnect  disconnectCommand  `cmd:"" help:"Close all connections with a socket id."`
+	Jobs        jobsCommand        `cmd:"" help:"List, retry or cancel background jobs."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the local server is ready (for containers without curl)."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/trunkline/trunkline"
 	"github.com/trunkline/trunkline/examples/chat"
+	"github.com/trunkline/trunkline/jobsui"
 )
 
 type serveCommand struct {
@@ -68,11 +69,15 @@ func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url st
 		CheckOrigin: origin,
 		Demo:        demo,
 	})
+	jobsPage, err := s.Admin.jobsUI(srv, log)
+	if err != nil {
+		return err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(s.Bind, strconv.Itoa(s.Port)))
 	if err != nil {
 		return fmt.Errorf("PORT %d, BIND %q: %w", s.Port, s.Bind, err)
 	}
-	httpServer := &http.Server{Handler: handler(srv, page), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	httpServer := &http.Server{Handler: handler(srv, page, jobsPage), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -97,14 +102,19 @@ func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url st
 	return g.Wait()
 }
 
-// handler joins the sockets, the health checks and the page.
-func handler(srv *trunkline.Server, page http.Handler) http.Handler {
+// handler joins the sockets, the health checks, the page and, unless it is nil,
+// the page of the jobs.
+func handler(srv *trunkline.Server, page, jobsPage http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	health := srv.HealthHandler()
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
 		mux.Handle(path, health)
 	}
 	mux.Handle("/socket/", srv)
+	if jobsPage != nil {
+		mux.Handle(jobsui.DefaultPrefix, jobsPage)
+		mux.Handle(jobsui.DefaultPrefix+"/", jobsPage)
+	}
 	mux.Handle("/", page)
 	return mux
 }

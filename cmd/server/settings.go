@@ -60,7 +60,7 @@ func (d databaseSettings) directURL() (string, error) {
 // serverSettings are those of serve and dev.
 type serverSettings struct {
 	databaseSettings
-	PoolSize       int  `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"8" help:"Pooled connections of this node; up to four direct ones come on top."`
+	PoolSize       int  `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"8" help:"Pooled connections of this node; up to nine direct ones come on top."`
 	SkipMigrations bool `env:"SKIP_MIGRATIONS" help:"Do not migrate at the start."`
 
 	Port          int           `env:"PORT" default:"4000" help:"Port to serve HTTP on."`
@@ -75,6 +75,7 @@ type serverSettings struct {
 	LogLevel      slog.Level    `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
 	LogFormat     string        `env:"LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
 	JWT           jwtSettings   `embed:"" prefix:"jwt-" envprefix:"JWT_"`
+	Admin         adminSettings `embed:""`
 }
 
 // jwtSettings make the server accept JSON Web Tokens beside Phoenix tokens; the

@@ -72,6 +72,12 @@ func TestBadSettings(t *testing.T) {
 		{name: "unknown JWT algorithm", env: settings{"JWT_SECRET=" + secret, "JWT_ALGORITHMS=none"}, want: `JWT settings: .*none`},
 		{name: "JWT settings without a key", env: settings{"JWT_ISSUER=https://issuer.example"}, want: `JWT_ISSUER.*without a key`},
 
+		{name: "short admin token", env: settings{"ADMIN_TOKEN=short"}, want: `ADMIN_TOKEN\) has 5 bytes: want at least 20`},
+		{name: "no database, jobs", env: settings{"DATABASE_URL="}, args: []string{"jobs", "list"}, want: `DATABASE_URL is not set`},
+		{name: "nobody serves the database, jobs", args: []string{"jobs", "retry", "1"}, want: `connection refused\n(.*\n)*Check DATABASE_URL`},
+		{name: "no such limit", args: []string{"jobs", "list", "--limit=0"}, want: `limit 0: want at least 1`},
+		{name: "id is no number", args: []string{"jobs", "cancel", "seven"}, want: `expected a valid 64 bit int but got "seven"`},
+
 		{name: "no command", args: []string{}, want: `expected one of "serve", "dev"`},
 		{name: "unknown command", args: []string{"server"}, want: `unexpected argument server`},
 		{name: "unknown flag", args: []string{"serve", "--prot", "1"}, want: `unknown flag --prot, did you mean "--port"`},

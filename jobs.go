@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/trunkline/trunkline/internal/jobs"
+	"github.com/trunkline/trunkline/internal/jobs/webhook"
 	"github.com/trunkline/trunkline/internal/realtime"
 )
 
@@ -40,6 +41,16 @@ type JobsOptions struct {
 	// Requester names who may have an answer when the connection that asked for
 	// it is gone. Default: Socket.ID.
 	Requester func(*Socket) string
+
+	// Webhooks are the endpoints that Server.Webhook and the SQL function webhook
+	// post to, by name. A node without any leaves their jobs to others. Give a
+	// name to all nodes within 10 minutes of its first use.
+	Webhooks map[string]WebhookEndpoint
+	// WebhookRetries is the wait after the first attempt, after the second and so
+	// on, each made up to a tenth longer; the attempt after the last wait is the
+	// last one. Default, as Standard Webhooks recommends: 5 s, 5 min, 30 min, 2 h,
+	// 5 h, 10 h, 14 h, 20 h, 24 h.
+	WebhookRetries []time.Duration
 }
 
 // Jobs sets up background work on River. Call it before Run, at most once.
@@ -163,8 +174,9 @@ const (
 )
 
 // newJobs makes the node's River client.
-func (s *Server) newJobs() (*jobs.Jobs, error) {
+func (s *Server) newJobs(webhooks *webhook.Worker) (*jobs.Jobs, error) {
 	config := jobs.Config{
+		Webhooks:     webhooks,
 		Pool:         s.pool,
 		RiverPool:    s.riverPool,
 		Schema:       s.cfg.Schema,

@@ -8,13 +8,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
+
+	"github.com/trunkline/trunkline/internal/jobs/webhook"
 )
 
 // Queues of every installation.
 const (
 	QueueDefault     = river.QueueDefault
 	QueueHeavy       = "heavy"
-	QueueWebhooks    = "webhooks"
+	QueueWebhooks    = webhook.Queue
 	QueueMaintenance = "maintenance"
 )
 
@@ -65,6 +67,9 @@ type Config struct {
 
 	// Workers of the application; may be nil. Workers of this package are added.
 	Workers *river.Workers
+	// Webhooks delivers events to HTTP endpoints; nil where none is configured:
+	// this node then leaves their jobs to others.
+	Webhooks *webhook.Worker
 	// Queues adds queues, or changes how many jobs of one run at once on this
 	// node; 0 runs none of them here.
 	Queues    map[string]int

@@ -2,8 +2,8 @@
 // back to the clients whose pushes asked for them.
 //
 // It owns the River client of a node, the table job_replies and the periodic
-// maintenance. It imports internal/dbsqlc, River and pgx; the bus and the
-// clients it meets through interfaces of its own.
+// maintenance. It imports internal/dbsqlc, its own part webhook, River and pgx;
+// the bus and the clients it meets through interfaces of its own.
 //
 // Invariants:
 //   - A push's row in job_replies, its job and what the application added commit

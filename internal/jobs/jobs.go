@@ -69,6 +69,9 @@ func (j *Jobs) newClient() (*river.Client[pgx.Tx], error) {
 	if err := river.AddWorkerSafely(workers, &taskWorker{tasks: j.tasks()}); err != nil {
 		return nil, err
 	}
+	if err := j.addWebhooks(workers); err != nil {
+		return nil, err
+	}
 	queues := map[string]river.QueueConfig{}
 	for _, limits := range []map[string]int{defaultQueues, j.config.Queues} {
 		for name, most := range limits {
@@ -103,6 +106,7 @@ func (j *Jobs) Client() *river.Client[pgx.Tx] { return j.client }
 // Run works until ctx ends, then lets running jobs end. The schema must be
 // migrated.
 func (j *Jobs) Run(ctx context.Context) error {
+	defer j.closeWebhooks()
 	if err := j.start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil

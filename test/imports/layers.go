@@ -41,8 +41,9 @@ var layers = map[string][]string{
 	"internal/pubsub":   services,
 	"internal/history":  services,
 	"internal/presence": services,
-	"internal/jobs":     append([]string{"internal/jobs/webhook"}, services...),
+	"internal/jobs":     slices.Concat([]string{"internal/jobs/webhook"}, services),
 
+	"internal/jobs/webhook":        {},
 	"internal/presence/departures": {"internal/dbsqlc", "internal/presence"},
 	"internal/presence/sqlview":    {"internal/dbsqlc", "internal/presence"},
 

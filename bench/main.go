@@ -3,6 +3,9 @@
 // Command bench measures the server on this machine: scenarios of load, each
 // beside floors of the same run, so that every figure is a ratio.
 //
+//	make bench                  all scenarios; rewrites the table of docs/performance.md
+//	make bench-smoke            all of them, tiny, for correctness only
+//	make bench-compare BASE=v1 SCENARIOS="fan-out rooms"
 //	go run ./bench run fan-out echo --profiles /tmp/profiles
 //
 // The load comes from this process (package load); servers (bench/server),
@@ -23,8 +26,9 @@ import (
 )
 
 type commands struct {
-	Run   runCommand   `cmd:"" help:"Run scenarios."`
-	Floor floorCommand `cmd:"" hidden:""`
+	Run     runCommand     `cmd:"" help:"Run scenarios."`
+	Compare compareCommand `cmd:"" help:"Run scenarios on another revision and on this one, in turns."`
+	Floor   floorCommand   `cmd:"" hidden:""`
 }
 
 type floorCommand struct{}

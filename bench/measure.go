@@ -127,6 +127,14 @@ func (w *world) profile(ctx context.Context, label string, nodes []*node) (end f
 		return func() error { return nil }, nil
 	}
 	n := nodes[0]
+	name := filepath.Join(w.profiles, strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(w.scenario+"-"+label))
+	before, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/allocs", nil)
+	if err == nil {
+		err = os.WriteFile(name+"-before.pprof", before, 0o644)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if _, err := n.fetch(ctx, http.MethodPost, "/profile/start", nil); err != nil {
 		return nil, err
 	}
@@ -138,19 +146,19 @@ func (w *world) profile(ctx context.Context, label string, nodes []*node) (end f
 			if err != nil {
 				return err
 			}
-			name := filepath.Join(w.profiles, strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(w.scenario+"-"+label+"-"+kind))
-			if err := os.WriteFile(name+".pprof", content, 0o644); err != nil {
+			file := name + "-" + kind
+			if err := os.WriteFile(file+".pprof", content, 0o644); err != nil {
 				return err
 			}
 			arguments := []string{"tool", "pprof", "-top", "-nodecount=40"}
 			if kind == "allocations" {
-				arguments = append(arguments, "-sample_index=alloc_space")
+				arguments = append(arguments, "-sample_index=alloc_objects", "-base", name+"-before.pprof")
 			}
-			top, err := exec.CommandContext(ctx, "go", append(arguments, w.program, name+".pprof")...).Output()
+			top, err := exec.CommandContext(ctx, "go", append(arguments, w.program, file+".pprof")...).Output()
 			if err != nil {
 				return fmt.Errorf("go tool pprof: %w", err)
 			}
-			if err := os.WriteFile(name+".txt", top, 0o644); err != nil {
+			if err := os.WriteFile(file+".txt", top, 0o644); err != nil {
 				return err
 			}
 		}

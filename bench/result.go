@@ -37,11 +37,26 @@ func (v *verdict) amount(x float64) string {
 	return strings.TrimSpace(short(x) + " " + v.unit)
 }
 
+// details are what was measured, and the floor, between two texts.
+func (v *verdict) details(open, end string) string {
+	var parts []string
+	if v.measured != "" {
+		parts = append(parts, v.measured)
+	}
+	if v.floor != "" {
+		parts = append(parts, "floor "+v.floor)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return open + strings.Join(parts, "; ") + end
+}
+
 // short prints three significant digits.
 func short(x float64) string {
 	switch {
 	case x >= 1e5:
-		return fmt.Sprintf("%.0f,%03d", float64(int(x)/1000), int(x)%1000)
+		return fmt.Sprintf("%d,%03d", int(x)/1000, int(x)%1000)
 	case x >= 100 || x == float64(int(x)):
 		return fmt.Sprintf("%.0f", x)
 	case x >= 10:
@@ -76,7 +91,7 @@ func (r *result) print(out io.Writer) error {
 		if !v.pass() {
 			word = "MISS"
 		}
-		fmt.Fprintf(out, "%s  %s: %s, %s (%s; floor %s)\n", word, v.what, v.amount(v.value), v.target(), v.measured, v.floor)
+		fmt.Fprintf(out, "%s  %s: %s, %s%s\n", word, v.what, v.amount(v.value), v.target(), v.details(" (", ")"))
 	}
 	return nil
 }
@@ -91,7 +106,11 @@ func (r *row) cells() []string {
 	if r.count > 0 {
 		cells[1] = fmt.Sprintf("%d/%d %s", r.count, r.expected, r.unit)
 		cells[2] = short(r.rate())
+	}
+	if r.serverCPU > 0 && r.count > 0 {
 		cells[6] = short(r.cpu())
+	}
+	if r.dataCPU > 0 {
 		cells[7] = short(r.dataCPU.Seconds())
 	}
 	if r.max > 0 {

@@ -64,6 +64,7 @@ type runCommand struct {
 	Scenarios []string `arg:"" optional:"" help:"Which to run; default: all."`
 	Smoke     bool     `help:"Tiny sizes: only whether everything arrives."`
 	Profiles  string   `help:"Directory for profiles of the servers, with their tops as text."`
+	Table     string   `help:"Markdown file whose table of figures is rewritten."`
 }
 
 // Run runs the scenarios and prints what they found.
@@ -71,6 +72,9 @@ func (c *runCommand) Run(ctx context.Context) error {
 	list, err := chosen(c.Scenarios)
 	if err != nil {
 		return err
+	}
+	if c.Table != "" && (c.Smoke || len(c.Scenarios) > 0) {
+		return errors.New("--table needs a whole run, of true sizes")
 	}
 	if c.Profiles != "" {
 		if err := os.MkdirAll(c.Profiles, 0o755); err != nil {
@@ -84,6 +88,10 @@ func (c *runCommand) Run(ctx context.Context) error {
 	}
 	w.smoke, w.profiles = c.Smoke, c.Profiles
 	if err = harness.Build(ctx, w.program, "bench/server", false); err != nil {
+		return errors.Join(err, end())
+	}
+	m, err := thisMachine(ctx, w)
+	if err != nil {
 		return errors.Join(err, end())
 	}
 	var results []result
@@ -102,7 +110,10 @@ func (c *runCommand) Run(ctx context.Context) error {
 		return errors.Join(err, w.postgres.Remove())
 	}
 	fmt.Fprintf(os.Stdout, "\n%d scenarios in %.0f s\n", len(results), time.Since(began).Seconds())
-	return end()
+	if c.Table != "" {
+		err = writeTable(c.Table, m, results)
+	}
+	return errors.Join(err, end())
 }
 
 // newWorld starts a Postgres. end removes it, and the directory of a good run.

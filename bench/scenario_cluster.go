@@ -39,7 +39,7 @@ func across(nodes []*node, topic string, members ...int) (*crowd, error) {
 	if err != nil {
 		return nil, err
 	}
-	publishers, err := nodes[0].open(l, 1, theTopic(topic))
+	publishers, err := nodes[0].open(l, 1, theTopic("to:others"))
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func across(nodes []*node, topic string, members ...int) (*crowd, error) {
 		}
 		far = append(far, conns...)
 	}
-	c := newCrowd(l, append(publishers, far...), "b", payloadSize)
+	c := newCrowd(l, far, topic, payloadSize)
 	c.Add(publishers, far)
 	return c, nil
 }

@@ -5,6 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/trunkline/trunkline/bench/load"
@@ -17,8 +21,16 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 	count, cycles := w.scale(10_000, 40), w.scale(10, 2)
 	err = w.withCluster(ctx, 1, func(nodes []*node) error {
 		n := nodes[0]
+		// The start is after a few clients: the server keeps goroutines for the next
+		// ones, a fixed number at most.
+		if err := n.comeAndGo(ctx, count/10); err != nil {
+			return err
+		}
 		fresh, err := n.holdings(ctx, w)
 		if err != nil {
+			return err
+		}
+		if err := w.goroutines(ctx, n, "start"); err != nil {
 			return err
 		}
 		var first holdings
@@ -39,6 +51,9 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 		}
 		last, err := n.holdings(ctx, w)
 		if err != nil {
+			return err
+		}
+		if err := w.goroutines(ctx, n, "end"); err != nil {
 			return err
 		}
 		if last.goroutines > first.goroutines*2 || last.descriptors > first.descriptors*2 {
@@ -63,6 +78,18 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 		return nil
 	})
 	return r, err
+}
+
+// goroutines writes what the server's goroutines do, where profiles are wanted.
+func (w *world) goroutines(ctx context.Context, n *node, when string) error {
+	if w.profiles == "" {
+		return nil
+	}
+	text, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/goroutine", url.Values{"debug": {"1"}})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(w.profiles, "cycles-goroutines-"+when+".txt"), text, 0o644)
 }
 
 // comeAndGo connects and disconnects clients.

@@ -70,8 +70,8 @@ type RunOptions struct {
 	// Duration and Count end it, whichever comes first; 0 is no limit.
 	Duration time.Duration
 	Count    int
-	// Burst is how many broadcasts a push makes, by the application's event
-	// burst, of topics with one publisher. Default 1, an ordinary push.
+	// Burst is how many broadcasts a push makes, in topics with one publisher: by
+	// the event burst:<count>:<event>. Default 1, an ordinary push.
 	Burst int
 	// Limit is how long what is under way at the end may take. Default 30 s.
 	Limit time.Duration
@@ -211,7 +211,7 @@ func (b *Broadcasts) send(g *group, p int, at time.Time) {
 	b.Expected += uint64(b.run.Burst * g.members)
 	event := b.event
 	if b.run.Burst > 1 {
-		event = fmt.Sprint("burst:", b.run.Burst)
+		event = fmt.Sprintf("burst:%d:%s", b.run.Burst, b.event)
 	}
 	b.load.Push(from.conn, "", event, b.payload)
 }

@@ -46,14 +46,13 @@ func (*ephemeral) HandleIn(_ context.Context, s *trunkline.Socket, event string,
 	case "echo":
 		return trunkline.OK(p), nil
 	}
-	if n, ok := strings.CutPrefix(event, "burst:"); ok {
-		return trunkline.NoReply, burst(s, n, p)
-	}
 	return trunkline.NoReply, fmt.Errorf("no such event: %q", event)
 }
 
-// burst broadcasts several messages with consecutive numbers.
-func burst(s *trunkline.Socket, count string, p trunkline.Payload) error {
+// burst broadcasts several messages with consecutive numbers. what is their
+// count and the topic, with a colon between.
+func burst(srv *trunkline.Server, what string, p trunkline.Payload) error {
+	count, topic, _ := strings.Cut(what, ":")
 	n, err := strconv.Atoi(count)
 	if err != nil {
 		return err
@@ -71,7 +70,7 @@ func burst(s *trunkline.Socket, count string, p trunkline.Payload) error {
 	}
 	for i := range n {
 		payload := fmt.Appendf(nil, `{"q":"%010d","body":"%s"}`, number+i, first.Body)
-		if err := s.Broadcast("m", json.RawMessage(payload)); err != nil {
+		if err := srv.Broadcast(topic, "m", json.RawMessage(payload)); err != nil {
 			return err
 		}
 	}
@@ -85,8 +84,8 @@ func (*durable) Join(context.Context, *trunkline.Socket, trunkline.Payload) (any
 	return nil, nil
 }
 
-// publisher publishes to the durable topic that the event names, so that its
-// client need not subscribe to all of them.
+// publisher sends to the topic that the event names, so that its client need not
+// join all of them.
 type publisher struct{ srv *trunkline.Server }
 
 func (*publisher) Join(context.Context, *trunkline.Socket, trunkline.Payload) (any, error) {
@@ -94,7 +93,13 @@ func (*publisher) Join(context.Context, *trunkline.Socket, trunkline.Payload) (a
 }
 
 func (c *publisher) HandleIn(ctx context.Context, _ *trunkline.Socket, event string, p trunkline.Payload) (trunkline.Reply, error) {
-	return trunkline.Published(c.srv.Publish(ctx, event, "m", p)), nil
+	if strings.HasPrefix(event, "d:") {
+		return trunkline.Published(c.srv.Publish(ctx, event, "m", p)), nil
+	}
+	if what, ok := strings.CutPrefix(event, "burst:"); ok {
+		return trunkline.NoReply, burst(c.srv, what, p)
+	}
+	return trunkline.NoReply, c.srv.Broadcast(event, "m", p)
 }
 
 // member is present in its topic.

@@ -3,6 +3,7 @@
 GO ?= go
 FUZZTIME ?= 60s
 DURATION ?= 10m
+BASE ?= HEAD
 GOLANGCI_LINT_VERSION := v2.15.0
 SQLC_VERSION := v1.31.1
 
@@ -52,6 +53,18 @@ test-js: ## phoenix.js in Node, and the demo in headless Chromium
 
 fuzz: ## run every fuzz target for FUZZTIME each (60s)
 	scripts/fuzz $(FUZZTIME)
+
+##@ Measure
+.PHONY: bench bench-compare bench-smoke
+
+bench: ## measure everything beside its floors (8 min) and rewrite the table of docs/performance.md
+	$(GO) run ./bench run --table docs/performance.md
+
+bench-compare: ## SCENARIOS of the revision BASE and of the working tree in turns (BASE=main SCENARIOS="fan-out rooms")
+	$(GO) run ./bench compare --base $(BASE) $(SCENARIOS)
+
+bench-smoke: ## all scenarios, tiny: whether everything arrives, not how fast
+	$(GO) run ./bench run --smoke
 
 ##@ Check
 lint: $(golangci_lint) ## go vet and golangci-lint

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 	"unicode/utf8"
+
+	"github.com/riverqueue/river"
 
 	"github.com/trunkline/trunkline"
 )
@@ -28,9 +31,15 @@ type Options struct {
 	// Demo serves the page and GET /demo/token?user=NAME, which signs a token
 	// for whoever asks. Not for servers with real users.
 	Demo bool
+	// Jobs of the server, to which Register adds the demo's own.
+	Jobs trunkline.JobsOptions
+	// SummaryPause is how long the job of the event summarise pauses at each of
+	// its four steps, to be seen at work. Default 0.7 s.
+	SummaryPause time.Duration
 }
 
-// Register adds the socket /socket and its channels to srv. The handler serves
+// Register adds the socket /socket, its channels and their jobs to srv, for
+// which it calls srv.Jobs. The handler serves
 // the page, its files and its token endpoint, for which srv must be served at
 // /socket/ of the same host; without Options.Demo it answers 404.
 func Register(srv *trunkline.Server, o Options) http.Handler {
@@ -42,6 +51,17 @@ func Register(srv *trunkline.Server, o Options) http.Handler {
 			return srv.VerifyUserToken(TokenSalt, token, 0)
 		}
 	}
+	if o.SummaryPause == 0 {
+		o.SummaryPause = defaultSummaryPause
+	}
+	jobs := o.Jobs
+	jobs.Workers = func(w *river.Workers) {
+		if o.Jobs.Workers != nil {
+			o.Jobs.Workers(w)
+		}
+		river.AddWorker(w, &summariser{srv: srv, pause: o.SummaryPause})
+	}
+	srv.Jobs(jobs)
 	socket := srv.Socket("/socket", trunkline.SocketOptions{
 		AuthToken:   true,
 		CheckOrigin: o.CheckOrigin,

@@ -19,8 +19,14 @@ import (
 // serve runs the demo on a database of its own and returns its address.
 func serve(t *testing.T, o Options) string {
 	t.Helper()
+	return serveOn(t, pgtest.URL(t), o)
+}
+
+// serveOn is one more node on a database.
+func serveOn(t *testing.T, database string, o Options) string {
+	t.Helper()
 	srv, err := trunkline.New(trunkline.Config{
-		DatabaseURL: pgtest.URL(t), SecretKeyBase: strings.Repeat("0123456789abcdef", 4),
+		DatabaseURL: database, SecretKeyBase: strings.Repeat("0123456789abcdef", 4),
 	})
 	if err != nil {
 		t.Fatal(err)

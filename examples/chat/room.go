@@ -95,6 +95,8 @@ func (r *room) HandleIn(ctx context.Context, s *trunkline.Socket, event string, 
 		return r.editMsg(ctx, s, p), nil
 	case "delete_msg":
 		return r.deleteMsg(ctx, s, p), nil
+	case "summarise":
+		return trunkline.Offload(trunkline.Job{Args: summariseArgs{Topic: s.Topic()}}), nil
 	case "typing":
 		return r.typing(s, p)
 	case "ping":

@@ -1,8 +1,10 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,14 +13,20 @@ import (
 	"github.com/trunkline/trunkline/internal/pgtest"
 )
 
-// BenchmarkAppend measures append against the bare insert of the same rows, in
-// turns on one connection, and reports what part of its rate append reaches.
+// BenchmarkAppend measures append, and append_plain as nodes call it where
+// nothing has a key, against the bare insert of the same rows, in turns on one
+// connection, and reports what part of its rate they reach.
 func BenchmarkAppend(b *testing.B) {
 	const size = 256
-	for _, count := range []int{1, 1000} {
-		b.Run(fmt.Sprintf("topics=%d", count), func(b *testing.B) {
+	for _, kind := range []struct {
+		count int
+		plain bool
+	}{{1, true}, {1, false}, {1000, true}, {1000, false}} {
+		count := kind.count
+		b.Run(fmt.Sprintf("topics=%d/plain=%v", count, kind.plain), func(b *testing.B) {
 			ctx := context.Background()
 			conn := connect(b, pgtest.URL(b))
+			quickTexts(conn.TypeMap())
 			s := newStore(standardSchema(b), conn, nil)
 			if _, err := s.queries.MakePartition(ctx, s.db, dbsqlc.MakePartitionParams{WidthSeconds: 86400, Ahead: 1, Patience: 50}); err != nil {
 				b.Fatal(err)
@@ -44,6 +52,10 @@ func BenchmarkAppend(b *testing.B) {
 					batch[i] = entry{topicID: topics[names[int(next*7919)%count]].id, event: "new_msg", payload: payload}
 					ids[i] = next
 				}
+				if !kind.plain {
+					batch[0].key = fmt.Sprint(next)
+				}
+				slices.SortStableFunc(batch, func(a, b entry) int { return cmp.Compare(a.topicID, b.topicID) })
 			}
 			var bare, ours time.Duration
 			for b.Loop() {

@@ -26,7 +26,7 @@ type shard struct {
 	haste   *time.Timer
 	hasty   bool // haste runs
 	began   time.Time
-	periods int  // since the last look at the clocks
+	periods int // since the last look at the clocks
 	heard   ClockSet
 	asked   map[Replica]time.Time // for a transfer, or when its last part came
 	first   map[Replica]Context   // heard of each since the start; nil once synced

@@ -18,6 +18,7 @@ class Observer {
     this.name = name
     this.node = node
     this.socket = new Socket(url, { transport: WebSocket, reconnectAfterMs: again, rejoinAfterMs: again })
+    this.socket.onOpen(() => { this.#times = [] }) // the limit is each node's
     for (const topic of topics) {
       const channel = this.socket.channel(topic, { observe: true })
       const presence = new Presence(channel)

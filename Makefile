@@ -11,7 +11,7 @@ tools := $(CURDIR)/bin/tools
 golangci_lint := $(tools)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build clean deps test test-go test-golden test-cluster test-js check-history fuzz lint generate sqlc-diff compose-config compose-check
+.PHONY: help run build clean deps test test-go test-golden test-cluster test-js check-history check-presence fuzz lint generate sqlc-diff compose-config compose-check
 
 help: ## print this
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -47,6 +47,14 @@ test-cluster: ## server processes whose peers, database and network fail
 
 check-history: ## break servers, links and Postgres for DURATION (10m) and check that durable topics kept their promise
 	$(GO) run ./test/history/check -duration $(DURATION)
+
+check-presence: DURATION = 3m
+check-presence: test/js/node_modules ## break servers, a link and Postgres for DURATION (3m) and check that 5,000 present users stay in step
+	$(GO) run ./test/presence/check -duration $(DURATION)
+
+test/js/node_modules: test/js/package-lock.json
+	cd test/js && npm ci
+	touch $@
 
 test-js: ## phoenix.js in Node, and the demo in headless Chromium
 	cd test/js && npm ci && npm test

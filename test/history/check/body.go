@@ -28,6 +28,7 @@ type draft struct {
 	topic, event string
 	key          string // no other message has it
 	text         string // begins with the key
+	once         bool   // published without the key, so only once
 }
 
 // newDraft composes the publisher's next message.

@@ -23,7 +23,8 @@ const (
 )
 
 // A clientPublisher publishes as a Phoenix client, one message after another,
-// and repeats each with its key until it is acknowledged.
+// and repeats each with its key until it is acknowledged; or every other one
+// without its key, once.
 type clientPublisher struct {
 	name    string
 	cluster *cluster
@@ -46,9 +47,10 @@ func (p *clientPublisher) run(ctx, stop context.Context) {
 	defer p.disconnect()
 	for number := 0; harness.Pause(stop, between(p.every/2, p.every*3/2)); number++ {
 		d := newDraft(p.name, number, p.topics[rand.IntN(len(p.topics))], eventMessage, clientMost)
+		d.once = oneIn(2)
 		published := p.publish(ctx, d)
 		p.record.add(byClient, published)
-		if published.Outcome == verify.Committed && oneIn(20) {
+		if !d.once && published.Outcome == verify.Committed && oneIn(20) {
 			p.publishAgain(ctx, d, published.ID)
 		}
 	}
@@ -82,6 +84,7 @@ func (p *clientPublisher) publish(ctx context.Context, d draft) verify.Publish {
 				p.record.complain("%s: %v", p.name, err)
 			}
 			return d.publish(p.name, verify.Committed, id)
+		case d.once: // perhaps with an unknown outcome
 		default:
 			p.counts.refusals.Add(1)
 			if certain && oneIn(2) {
@@ -92,6 +95,9 @@ func (p *clientPublisher) publish(ctx context.Context, d draft) verify.Publish {
 			if oneIn(2) {
 				p.disconnect()
 			}
+		}
+		if d.once {
+			return d.publish(p.name, verify.Unknown, 0)
 		}
 	}
 }
@@ -125,7 +131,11 @@ func idOf(r reply) (int64, error) {
 func (p *clientPublisher) push(d draft) (reply, error) {
 	answers := make(chan reply, 1)
 	s := p.session
-	err := s.push(d.topic, d.event, object{"body": d.text, "key": d.key}, func(r reply) error {
+	payload := object{"body": d.text}
+	if !d.once {
+		payload["key"] = d.key
+	}
+	err := s.push(d.topic, d.event, payload, func(r reply) error {
 		answers <- r
 		return nil
 	})

@@ -9,7 +9,7 @@ import (
 )
 
 // publishOnce publishes one message to a server that answers each push so.
-func publishOnce(t *testing.T, answer func(try int, m message) []string) (verify.Publish, []string) {
+func publishOnce(t *testing.T, once bool, answer func(try int, m message) []string) (verify.Publish, []string) {
 	t.Helper()
 	tries := 0
 	var keys []string
@@ -30,7 +30,9 @@ func publishOnce(t *testing.T, answer func(try int, m message) []string) (verify
 		every: time.Millisecond, record: newRecorder(), counts: &counts{},
 	}
 	defer p.disconnect()
-	published := p.publish(t.Context(), newDraft("p", 7, fakeTopic, eventMessage, clientMost))
+	d := newDraft("p", 7, fakeTopic, eventMessage, clientMost)
+	d.once = once
+	published := p.publish(t.Context(), d)
 	p.disconnect()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -43,10 +45,26 @@ func publishOnce(t *testing.T, answer func(try int, m message) []string) (verify
 	return published, keys
 }
 
+// A message without a key is not repeated.
+func TestClientPublishesOnce(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]verify.Outcome{"ok": verify.Committed, "error": verify.Unknown, "": verify.Unknown} {
+		published, keys := publishOnce(t, true, func(_ int, m message) []string {
+			if status == "" {
+				return nil
+			}
+			return []string{replyTo(m, status, `{"id":12}`)}
+		})
+		if published.Outcome != want || len(keys) != 1 || keys[0] != "" {
+			t.Errorf("answered %q: recorded %+v, published with the keys %q", status, published, keys)
+		}
+	}
+}
+
 // A message is repeated with its key until it is acknowledged.
 func TestClientPublisherRepeats(t *testing.T) {
 	t.Parallel()
-	published, keys := publishOnce(t, func(try int, m message) []string {
+	published, keys := publishOnce(t, false, func(try int, m message) []string {
 		switch try {
 		case 1:
 			return nil // the connection ends: whether it was published is unknown
@@ -71,7 +89,7 @@ func TestClientPublisherRepeats(t *testing.T) {
 // A message that got nothing but errors may be given up, and is recorded so.
 func TestClientPublisherGivesUp(t *testing.T) {
 	t.Parallel()
-	published, keys := publishOnce(t, func(_ int, m message) []string {
+	published, keys := publishOnce(t, false, func(_ int, m message) []string {
 		return []string{replyTo(m, "error", `{"reason":"no"}`)}
 	})
 	if published.Outcome != verify.Refused || len(keys) == 0 || published.Reason == "" {
@@ -81,7 +99,7 @@ func TestClientPublisherGivesUp(t *testing.T) {
 
 func TestClientPublisherWantsAnID(t *testing.T) {
 	t.Parallel()
-	published, _ := publishOnce(t, func(_ int, m message) []string { return []string{replyTo(m, "ok", `{}`)} })
+	published, _ := publishOnce(t, false, func(_ int, m message) []string { return []string{replyTo(m, "ok", `{}`)} })
 	if published.ID != -1 {
 		t.Errorf("recorded %+v without a complaint", published)
 	}

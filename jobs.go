@@ -32,9 +32,13 @@ type JobsOptions struct {
 	// Queues adds queues, or changes how many jobs of one this node runs at once;
 	// 0 runs none of them here.
 	Queues map[string]int
-	// Timeout of a job whose worker sets none. Default 30 s. The job of a node
-	// that died is tried again after two minutes, or twice Timeout if that is more.
+	// Timeout of a job whose worker sets none. Default 30 s.
 	Timeout time.Duration
+	// RescueAfter is how long a job must have run before its node counts as dead
+	// and it is tried again, within half a minute more: at least Timeout. Where a
+	// worker's own timeout is longer, River waits for that. Default: two minutes,
+	// or twice Timeout if that is more. The same on all nodes.
+	RescueAfter time.Duration
 	// Retention is how long an answer waits for its client, and a key for its
 	// repeat. Default 24 h.
 	Retention time.Duration
@@ -188,7 +192,7 @@ func (s *Server) newJobs(webhooks *webhook.Worker) (*jobs.Jobs, error) {
 		Registerer:   s.registerer,
 	}
 	if o := s.jobsOptions; o != nil {
-		config.Queues, config.Timeout, config.Retention = o.Queues, o.Timeout, o.Retention
+		config.Queues, config.Timeout, config.RescueAfter, config.Retention = o.Queues, o.Timeout, o.RescueAfter, o.Retention
 		config.Workers = river.NewWorkers()
 		if o.Workers != nil {
 			o.Workers(config.Workers)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -365,4 +366,14 @@ func TestOffloadCancelledBeforeItRan(t *testing.T) {
 		t.Errorf("ref %v", got)
 	}
 	want(t, "reply", payload, `{"status": "error", "response": {"reason": "the job was cancelled"}}`)
+}
+
+func TestJobsRefusesRescueOfWhatMayRun(t *testing.T) {
+	t.Parallel()
+	srv := newServer(pgtest.URL(t))
+	srv.Jobs(trunkline.JobsOptions{Timeout: time.Minute, RescueAfter: time.Second})
+	err := srv.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "RescueAfter is 1s: want at least Timeout, 1m0s") {
+		t.Errorf("error %v", err)
+	}
 }

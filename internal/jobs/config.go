@@ -29,8 +29,9 @@ const (
 	// DefaultRetention of answers.
 	DefaultRetention = 24 * time.Hour
 
-	// rescueAfter is when a job whose node died is tried again, at the earliest.
-	rescueAfter = 2 * time.Minute
+	// DefaultRescueAfter is when a job whose node died is tried again, at the
+	// earliest; twice Timeout if that is more.
+	DefaultRescueAfter = 2 * time.Minute
 
 	// A producer asks for jobs at most each fetchCooldown, so a queue works off
 	// at most its workers each fetchCooldown; fetchPoll finds what a muted
@@ -72,9 +73,11 @@ type Config struct {
 	Webhooks *webhook.Worker
 	// Queues adds queues, or changes how many jobs of one run at once on this
 	// node; 0 runs none of them here.
-	Queues    map[string]int
-	Timeout   time.Duration
-	Retention time.Duration // of answers
+	Queues  map[string]int
+	Timeout time.Duration
+	// RescueAfter is at least Timeout: what still runs is not worked twice.
+	RescueAfter time.Duration
+	Retention   time.Duration // of answers
 	Tasks     []Task
 	// Connections is what the node needs in all, for the check at the start.
 	Connections int
@@ -92,6 +95,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
+	}
+	if c.RescueAfter == 0 {
+		c.RescueAfter = max(DefaultRescueAfter, 2*c.Timeout)
 	}
 	if c.Retention == 0 {
 		c.Retention = DefaultRetention

@@ -46,6 +46,9 @@ type Jobs struct {
 // New makes no connection yet.
 func New(config Config) (*Jobs, error) {
 	config = config.withDefaults()
+	if config.RescueAfter < config.Timeout {
+		return nil, fmt.Errorf("JobsOptions.RescueAfter is %v: want at least Timeout, %v", config.RescueAfter, config.Timeout)
+	}
 	schema, err := dbsqlc.NewSchema(config.Schema)
 	if err != nil {
 		return nil, err
@@ -94,7 +97,7 @@ func (j *Jobs) newClient() (*river.Client[pgx.Tx], error) {
 		FetchPollInterval:    fetchPoll,
 		FetchOnlyKnownKinds:  true, // a node of another version may know them
 		JobTimeout:           j.config.Timeout,
-		RescueStuckJobsAfter: max(rescueAfter, 2*j.config.Timeout),
+		RescueStuckJobsAfter: j.config.RescueAfter,
 		SoftStopTimeout:      max(j.config.StopTimeout, time.Millisecond),
 		SkipUnknownJobCheck:  j.config.Workers == nil,
 	})

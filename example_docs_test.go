@@ -135,9 +135,12 @@ func TestOperationsListEveryMetric(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	srv.Jobs(trunkline.JobsOptions{Webhooks: map[string]trunkline.WebhookEndpoint{
+		"billing": {URL: "https://billing.example", Secret: webhookSecret},
+	}})
 	_, stop := start(srv)
 	stop()
-	for _, part := range []string{"trunkline_channels", "trunkline_websocket_", "trunkline_bus_", "trunkline_history_", "trunkline_presence_"} {
+	for _, part := range []string{"trunkline_channels", "trunkline_websocket_", "trunkline_bus_", "trunkline_history_", "trunkline_presence_", "trunkline_job", "trunkline_webhook_"} {
 		if !slices.ContainsFunc(d.names, func(name string) bool { return strings.HasPrefix(name, part) }) {
 			t.Errorf("no metric %s… was registered", part)
 		}

@@ -47,6 +47,10 @@ func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url st
 	if jwt != nil {
 		defer jwt.Close()
 	}
+	webhooks, err := s.Webhook.endpoints()
+	if err != nil {
+		return err
+	}
 	srv, err := trunkline.New(trunkline.Config{
 		DatabaseURL:       s.DatabaseURL,
 		DatabaseDirectURL: s.DatabaseDirectURL,
@@ -68,6 +72,7 @@ func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url st
 		Verify:      verifyUser(srv, jwt),
 		CheckOrigin: origin,
 		Demo:        demo,
+		Jobs:        trunkline.JobsOptions{Webhooks: webhooks},
 	})
 	jobsPage, err := s.Admin.jobsUI(srv, log)
 	if err != nil {

@@ -63,19 +63,20 @@ type serverSettings struct {
 	PoolSize       int  `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"8" help:"Pooled connections of this node; up to nine direct ones come on top."`
 	SkipMigrations bool `env:"SKIP_MIGRATIONS" help:"Do not migrate at the start."`
 
-	Port          int           `env:"PORT" default:"4000" help:"Port to serve HTTP on."`
-	Bind          string        `env:"BIND" help:"Address to serve HTTP on. Default: all; dev: 127.0.0.1 only."`
-	SecretKeyBase string        `env:"SECRET_KEY_BASE" help:"Secret that tokens are signed with, at least 20 bytes; share it with the Phoenix application whose tokens are to be accepted."`
-	PublicHost    string        `name:"host" env:"TRUNKLINE_HOST" help:"Host that browsers reach the server by, for the origin check. Default: whatever host a request names."`
-	CheckOrigin   []string      `name:"check-origin" env:"CHECK_ORIGIN" help:"Allowed origins, such as https://app.example or //*.example; \"any\" allows all. Default: --host only."`
-	Node          string        `env:"NODE_NAME" help:"This node's name in logs, and in presence, where each node needs its own. Default: the host's name in logs only."`
-	Rooms         []string      `name:"allow-rooms" env:"ALLOW_ROOMS" help:"Topics beside room:lobby that everybody may join; a trailing * is a wildcard."`
-	QueueBytes    int           `env:"QUEUE_BYTES" default:"1048576" help:"What may wait to be written to one client, in bytes."`
-	DrainTimeout  time.Duration `env:"DRAIN_TIMEOUT" default:"30s" help:"How long a stop may take."`
-	LogLevel      slog.Level    `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
-	LogFormat     string        `env:"LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
-	JWT           jwtSettings   `embed:"" prefix:"jwt-" envprefix:"JWT_"`
-	Admin         adminSettings `embed:""`
+	Port          int             `env:"PORT" default:"4000" help:"Port to serve HTTP on."`
+	Bind          string          `env:"BIND" help:"Address to serve HTTP on. Default: all; dev: 127.0.0.1 only."`
+	SecretKeyBase string          `env:"SECRET_KEY_BASE" help:"Secret that tokens are signed with, at least 20 bytes; share it with the Phoenix application whose tokens are to be accepted."`
+	PublicHost    string          `name:"host" env:"TRUNKLINE_HOST" help:"Host that browsers reach the server by, for the origin check. Default: whatever host a request names."`
+	CheckOrigin   []string        `name:"check-origin" env:"CHECK_ORIGIN" help:"Allowed origins, such as https://app.example or //*.example; \"any\" allows all. Default: --host only."`
+	Node          string          `env:"NODE_NAME" help:"This node's name in logs, and in presence, where each node needs its own. Default: the host's name in logs only."`
+	Rooms         []string        `name:"allow-rooms" env:"ALLOW_ROOMS" help:"Topics beside room:lobby that everybody may join; a trailing * is a wildcard."`
+	QueueBytes    int             `env:"QUEUE_BYTES" default:"1048576" help:"What may wait to be written to one client, in bytes."`
+	DrainTimeout  time.Duration   `env:"DRAIN_TIMEOUT" default:"30s" help:"How long a stop may take."`
+	LogLevel      slog.Level      `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+	LogFormat     string          `env:"LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
+	JWT           jwtSettings     `embed:"" prefix:"jwt-" envprefix:"JWT_"`
+	Admin         adminSettings   `embed:""`
+	Webhook       webhookSettings `embed:""`
 }
 
 // jwtSettings make the server accept JSON Web Tokens beside Phoenix tokens; the

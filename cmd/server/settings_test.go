@@ -78,6 +78,12 @@ func TestBadSettings(t *testing.T) {
 		{name: "no such limit", args: []string{"jobs", "list", "--limit=0"}, want: `limit 0: want at least 1`},
 		{name: "id is no number", args: []string{"jobs", "cancel", "seven"}, want: `expected a valid 64 bit int but got "seven"`},
 
+		{name: "webhooks without names", env: settings{"WEBHOOKS=https://hooks.example"}, want: `WEBHOOKS.*https://hooks\.example`},
+		{name: "webhooks without secret", env: settings{"WEBHOOKS=billing=https://hooks.example"}, want: `\(WEBHOOKS\): endpoint "billing": secret \(WEBHOOK_SECRET\): it is missing`},
+		{name: "webhook is no URL", env: settings{"WEBHOOKS=billing=hooks.example", "WEBHOOK_SECRET=" + webhookSecret}, want: `\(WEBHOOKS\): endpoint "billing": URL: want https://`},
+		{name: "private webhook", env: settings{"WEBHOOKS=billing=http://127.0.0.1/", "WEBHOOK_SECRET=" + webhookSecret}, want: `endpoint "billing": .*127\.0\.0\.1 is loopback.*WEBHOOK_ALLOW_PRIVATE`},
+		{name: "webhook secret alone", env: settings{"WEBHOOK_SECRET=" + webhookSecret}, want: `WEBHOOK_SECRET.* without an endpoint`},
+
 		{name: "no command", args: []string{}, want: `expected one of "serve", "dev"`},
 		{name: "unknown command", args: []string{"server"}, want: `unexpected argument server`},
 		{name: "unknown flag", args: []string{"serve", "--prot", "1"}, want: `unknown flag --prot, did you mean "--port"`},

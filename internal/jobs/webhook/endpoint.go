@@ -59,13 +59,13 @@ func newEndpoint(name string, e Endpoint) (*endpoint, error) {
 	}
 	signers, err := newSigners(e.Secret)
 	if err != nil {
-		return nil, fmt.Errorf("Secret (WEBHOOK_SECRET): %w", err)
+		return nil, fmt.Errorf("secret (WEBHOOK_SECRET): %w", err)
 	}
 	if e.Timeout == 0 {
 		e.Timeout = DefaultTimeout
 	}
 	if e.Timeout < 0 || e.Timeout > MaxTimeout {
-		return nil, fmt.Errorf("Timeout is %v: want at most %v", e.Timeout, MaxTimeout)
+		return nil, fmt.Errorf("timeout is %v: want at most %v", e.Timeout, MaxTimeout)
 	}
 	return &endpoint{name: name, url: e.URL, signers: signers, timeout: e.Timeout, client: newClient(e.AllowPrivate)}, nil
 }

@@ -8,6 +8,7 @@ import { PeopleList } from "/people_list.js"
 import { Room } from "/room.js"
 import { RoomList } from "/room_list.js"
 import { forgetName, requestToken, signIn } from "/session.js"
+import { SummaryPanel } from "/summary_panel.js"
 
 const $ = id => document.getElementById(id)
 const query = new URLSearchParams(location.search)
@@ -51,6 +52,10 @@ let current = null
 const composer = new Composer($("composer"), { input: $("body"), button: $("send"), error: $("body-error") })
 const list = new RoomList($("rooms"), rooms, open)
 const people = new PeopleList({ details: $("people"), list: $("people-list"), count: $("people-count"), news: $("people-news") })
+const summary = new SummaryPanel({
+  button: $("summarise"), panel: $("summary"), close: $("summary-close"),
+  title: $("summary-title"), body: $("summary-body"), news: $("summary-news"),
+})
 
 function render() {
   list.render(current)
@@ -64,6 +69,7 @@ function render() {
   $("newest").hidden = current.log.atEnd
   $("newest").textContent = current.unread.count ? `${current.unread.count} new` : "Newest"
   composer.use(current)
+  summary.render(current) // last: it takes room from the log, which then keeps its end
 }
 
 for (const room of rooms) {

@@ -1,9 +1,7 @@
 // Messages on their way to the server: shown at once, and repeated with their
 // key until there is an answer, so that each is stored once.
 import { make, makeButton } from "/elements.js"
-
-// randomUUID is missing where the page does not come over HTTPS.
-const newKey = () => crypto.getRandomValues(new Uint8Array(16)).reduce((hex, byte) => hex + byte.toString(16).padStart(2, "0"), "")
+import { newKey } from "/key.js"
 
 export class Outbox {
   #items = new Set()

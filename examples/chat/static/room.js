@@ -4,6 +4,7 @@ import { Log } from "/log.js"
 import { Outbox } from "/outbox.js"
 import { People } from "/people.js"
 import { Stream } from "/stream.js"
+import { Summary } from "/summary.js"
 import { Unread } from "/unread.js"
 
 const typingEveryMs = 2000 // the server takes silence of twice that for the end
@@ -41,6 +42,7 @@ export class Room {
     })
     this.people = new People(user)
     this.people.onChange = () => this.onChange()
+    this.summary = new Summary(this)
     this.unread = new Unread(this)
     this.#history = new History(this.log, name, request => this.#ask("history", request))
     this.#outbox = new Outbox(this)
@@ -69,8 +71,11 @@ export class Room {
   /** Resolves once joined; rejects with the reason of a refusal. */
   join(params) {
     this.#channel?.leave()
-    const channel = this.#channel = this.#socket.channel(this.topic, () => ({ device, ...params, ...this.#stream.params }))
+    const channel = this.#channel = this.#socket.channel(this.topic, () => ({
+      device, ...params, ...this.#stream.params, ...this.summary.params,
+    }))
     this.people.follow(channel)
+    this.summary.follow(channel)
     channel.onMessage = (event, payload) => {
       if (Number.isInteger(payload?.id)) this.#stream.take({ id: payload.id, event, payload, deleted: payload.deleted })
       return payload
@@ -85,6 +90,7 @@ export class Room {
           this.#history.begin()
           this.#set(channel, true, true)
           this.#outbox.resend()
+          this.summary.resend()
           resolve()
         })
         .receive("error", ({ reason }) => {
@@ -103,8 +109,8 @@ export class Room {
     this.onChange()
   }
 
-  push(event, payload) {
-    return this.#channel.push(event, payload)
+  push(event, payload, timeoutMs) {
+    return this.#channel.push(event, payload, timeoutMs)
   }
 
   keepEnd(change) {
@@ -133,6 +139,7 @@ export class Room {
   }
 
   leave() {
+    this.summary.dismiss()
     this.#channel?.leave()
   }
 

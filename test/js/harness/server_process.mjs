@@ -34,6 +34,11 @@ export class ServerProcess {
     this.socketURL = `ws://127.0.0.1:${command.port}`
   }
 
+  /** The name that it goes by in the cluster since its start. */
+  get node() {
+    return [...this.output.matchAll(/bus: started" node=(\S+)/g)].at(-1)[1]
+  }
+
   get running() {
     return this.#child !== null
   }

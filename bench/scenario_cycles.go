@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/trunkline/trunkline/bench/load"
@@ -21,11 +23,6 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 	count, cycles := w.scale(10_000, 40), w.scale(10, 2)
 	err = w.withCluster(ctx, 1, func(nodes []*node) error {
 		n := nodes[0]
-		// The start is after a few clients: the server keeps goroutines for the next
-		// ones, a fixed number at most.
-		if err := n.comeAndGo(ctx, count/10); err != nil {
-			return err
-		}
 		fresh, err := n.holdings(ctx, w)
 		if err != nil {
 			return err
@@ -64,7 +61,7 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 		r.verdicts = []verdict{
 			{
 				what: after + "goroutines against the start", value: last.goroutines / fresh.goroutines, limit: 1.05,
-				measured: short(last.goroutines), floor: short(fresh.goroutines),
+				measured: fmt.Sprintf("%.0f, beside %d workers that wait for the next message", last.goroutines, last.workers), floor: short(fresh.goroutines),
 			},
 			{
 				what: after + "descriptors against the start", value: last.descriptors / fresh.descriptors, limit: 1.05,
@@ -72,7 +69,7 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 			},
 			{
 				what: after + "resident memory against that after the first", value: last.resident / first.resident, limit: 1.05,
-				measured: short(last.resident/(1<<20)) + " MiB", floor: short(first.resident/(1<<20)) + " MiB, at the start " + short(fresh.resident/(1<<20)) + " MiB",
+				measured: last.memory(), floor: first.memory() + ", at the start " + fresh.memory(),
 			},
 		}
 		return nil
@@ -110,18 +107,71 @@ func (n *node) comeAndGo(ctx context.Context, count int) error {
 	return n.awaitSockets(ctx, 0)
 }
 
-// holdings are what a server has after a garbage collection.
-type holdings struct{ goroutines, descriptors, resident float64 }
+// holdings are what a server has after a garbage collection. Idle workers of
+// connections, of which it keeps a fixed number at most, count by themselves.
+type holdings struct {
+	goroutines, descriptors, resident, heap float64
+	workers                           int
+}
 
+// memory prints what is resident, and what of it is live heap.
+func (h *holdings) memory() string {
+	return fmt.Sprintf("%.1f MiB with a heap of %.1f", h.resident/(1<<20), h.heap/(1<<20))
+}
+
+// workerMark is in the stack of a worker of connections.
+const workerMark = "sock.(*Pool).worker+"
+
+// holdings waits a while, as some parts start late and some end late, and takes
+// the fewest goroutines of several looks: some come and go.
 func (n *node) holdings(ctx context.Context, w *world) (h holdings, err error) {
-	time.Sleep(w.span(time.Second)) // for what ends by itself after the last connection
+	time.Sleep(w.span(6 * time.Second))
+	for look := range w.scale(12, 2) {
+		time.Sleep(w.span(250 * time.Millisecond))
+		goroutines, workers, err := n.countGoroutines(ctx)
+		if err != nil {
+			return h, err
+		}
+		if look == 0 || goroutines < h.goroutines {
+			h.goroutines, h.workers = goroutines, workers
+		}
+	}
 	if err := n.collect(ctx); err != nil {
 		return h, err
 	}
-	m, err := n.memory(ctx)
+	resident, err := stats.RSS(n.pid)
 	if err != nil {
 		return h, err
 	}
 	files, err := stats.Descriptors(n.pid)
-	return holdings{m.goroutines, float64(files), m.resident}, err
+	if err != nil {
+		return h, err
+	}
+	figures, err := n.runtime(ctx)
+	h.resident, h.descriptors, h.heap = float64(resident), float64(files), float64(figures.Heap)
+	return h, err
+}
+
+// countGoroutines reads the server's goroutine profile: groups of equal stacks,
+// each with its count first.
+func (n *node) countGoroutines(ctx context.Context) (others float64, workers int, err error) {
+	text, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/goroutine", url.Values{"debug": {"1"}})
+	if err != nil {
+		return 0, 0, err
+	}
+	for stack := range strings.SplitSeq(string(text), "\n\n") {
+		var count int
+		if at := strings.Index(stack, " @ "); at >= 0 {
+			start := strings.LastIndexByte(stack[:at], '\n') + 1
+			if count, err = strconv.Atoi(stack[start:at]); err != nil {
+				return 0, 0, fmt.Errorf("goroutine profile: %w", err)
+			}
+		}
+		if strings.Contains(stack, workerMark) {
+			workers += count
+		} else {
+			others += float64(count)
+		}
+	}
+	return others, workers, nil
 }

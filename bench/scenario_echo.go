@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -112,7 +113,7 @@ func (s *rounds) median() row {
 	return r
 }
 
-func median(of []time.Duration) time.Duration {
+func median[T cmp.Ordered](of []T) T {
 	sorted := slices.Sorted(slices.Values(of))
 	return sorted[len(sorted)/2]
 }

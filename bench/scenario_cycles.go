@@ -111,7 +111,7 @@ func (n *node) comeAndGo(ctx context.Context, count int) error {
 // connections, of which it keeps a fixed number at most, count by themselves.
 type holdings struct {
 	goroutines, descriptors, resident, heap float64
-	workers                           int
+	workers                                 int
 }
 
 // memory prints what is resident, and what of it is live heap.

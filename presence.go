@@ -96,6 +96,10 @@ type PresenceOptions struct {
 	// than it takes to write them, about 0.1 s, may have none if their node dies.
 	// Nil, or a nil result, is none.
 	Left func(PresenceLeft) river.JobArgs
+	// LeftWebhook posts each departure to this endpoint of JobsOptions.Webhooks,
+	// as an event of type presence.left with a PresenceLeft. Queued as those of
+	// Left are; both may be set.
+	LeftWebhook string
 }
 
 // PresenceLeft is the departure of a key from a topic.
@@ -112,7 +116,11 @@ type presencePattern struct {
 	text    string
 	options presence.Options
 	left    func(PresenceLeft) river.JobArgs
+	webhook string // told of departures
 }
+
+// departs tells whether departures are acted on.
+func (p *presencePattern) departs() bool { return p.left != nil || p.webhook != "" }
 
 // Presence sets the options of the topics that match pattern; the first
 // declared match counts. Call it before Run. A bad pattern is a panic.
@@ -132,7 +140,7 @@ func (s *Server) Presence(pattern string, o PresenceOptions) {
 			o.HandleMetas(topic, PresenceDiff{Joins: presences(diff.Joins), Leaves: presences(diff.Leaves)}, presences(list))
 		}
 	}
-	s.presences = append(s.presences, presencePattern{pattern: p, text: pattern, options: options, left: o.Left})
+	s.presences = append(s.presences, presencePattern{pattern: p, text: pattern, options: options, left: o.Left, webhook: o.LeftWebhook})
 }
 
 func (s *Server) presencePattern(topic string) *presencePattern {

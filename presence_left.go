@@ -2,6 +2,7 @@ package trunkline
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ func (s *Server) newDepartures() (*departures.Departures, error) {
 		Schema: s.cfg.Schema,
 		Grace: func(topic string) (time.Duration, bool) {
 			p := s.presencePattern(topic)
-			if p == nil || p.left == nil {
+			if p == nil || !p.departs() {
 				return 0, false
 			}
 			return p.options.Grace, true
@@ -30,7 +31,7 @@ func (s *Server) newDepartures() (*departures.Departures, error) {
 	}
 	for _, p := range s.presences {
 		switch prefix, isPrefix := strings.CutSuffix(p.text, "*"); {
-		case p.left == nil:
+		case !p.departs():
 		case isPrefix:
 			c.Prefixes = append(c.Prefixes, prefix)
 		default:
@@ -45,16 +46,26 @@ func (s *Server) newDepartures() (*departures.Departures, error) {
 	return d, nil
 }
 
+// leftEvent is the type of the webhooks of departures.
+const leftEvent = "presence.left"
+
 // queueLeft queues the jobs of departures in the transaction that settles them.
 func (s *Server) queueLeft(ctx context.Context, tx pgx.Tx, left []departures.Departure) error {
 	var inserts []river.InsertManyParams
 	for _, d := range left {
 		p := s.presencePattern(d.Topic)
-		if p == nil || p.left == nil { // an earlier pattern, without Left, matches it
+		if p == nil || !p.departs() { // an earlier pattern matches it
 			continue
 		}
-		if args := p.left(PresenceLeft(d)); args != nil {
-			inserts = append(inserts, river.InsertManyParams{Args: args})
+		if p.left != nil {
+			if args := p.left(PresenceLeft(d)); args != nil {
+				inserts = append(inserts, river.InsertManyParams{Args: args})
+			}
+		}
+		if p.webhook != "" {
+			if _, err := s.WebhookTx(ctx, tx, p.webhook, leftEvent, PresenceLeft(d)); err != nil {
+				return err
+			}
 		}
 	}
 	if len(inserts) == 0 {
@@ -62,4 +73,17 @@ func (s *Server) queueLeft(ctx context.Context, tx pgx.Tx, left []departures.Dep
 	}
 	_, err := s.jobs.Load().Client().InsertManyTx(ctx, tx, inserts)
 	return err
+}
+
+// checkLeftWebhooks finds endpoints that are not configured.
+func (s *Server) checkLeftWebhooks() error {
+	for _, p := range s.presences {
+		if p.webhook == "" {
+			continue
+		}
+		if s.jobsOptions == nil || s.jobsOptions.Webhooks[p.webhook].URL == "" {
+			return fmt.Errorf("configuration: PresenceOptions.LeftWebhook of %q: %w: %q", p.text, ErrUnknownEndpoint, p.webhook)
+		}
+	}
+	return nil
 }

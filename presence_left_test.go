@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -110,5 +111,34 @@ func joinTracked(t *testing.T, url, user string) *wireClient {
 				return c
 			}
 		}
+	}
+}
+
+// A departure is posted to the endpoint that is named for it, which must exist.
+func TestPresenceLeftWebhook(t *testing.T) {
+	t.Parallel()
+	receiver := newHookReceiver(t)
+	newNode := func(endpoint string) *trunkline.Server {
+		srv := newServer(pgtest.URL(t))
+		srv.Jobs(trunkline.JobsOptions{Webhooks: map[string]trunkline.WebhookEndpoint{
+			"app": {URL: receiver.URL, Secret: webhookSecret, AllowPrivate: true},
+		}})
+		srv.Presence("room:*", trunkline.PresenceOptions{LeftWebhook: endpoint})
+		srv.Channel("room:*", func() trunkline.Channel { return trackedRoom{} })
+		return srv
+	}
+	if err := newNode("typo").Run(t.Context()); !errors.Is(err, trunkline.ErrUnknownEndpoint) {
+		t.Errorf("an endpoint that is not configured: %v", err)
+	}
+	url, stop := start(newNode("app"))
+	defer stop()
+	joinTracked(t, url, "ann").push("phx_leave", `{}`)
+	select {
+	case got := <-receiver.events:
+		if !strings.HasPrefix(got, "presence.left ") || !strings.Contains(got, `"key": "user_socket:ann"`) && !strings.Contains(got, `"key":"user_socket:ann"`) {
+			t.Errorf("got %s", got)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("no event")
 	}
 }

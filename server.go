@@ -195,6 +195,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 func (s *Server) Run(ctx context.Context) error {
 	defer s.closePools()
 	webhooks, err := s.newWebhooks()
+	if err == nil {
+		err = s.checkLeftWebhooks()
+	}
 	if err != nil {
 		return err
 	}

@@ -166,17 +166,6 @@ func (cr *crowd) at(node int) []*member {
 	return there
 }
 
-// fullest is the node with most members.
-func (cr *crowd) fullest() int {
-	fullest, most := 0, -1
-	for i := range cr.cluster.nodes {
-		if n := len(cr.at(i)); n > most {
-			fullest, most = i, n
-		}
-	}
-	return fullest
-}
-
 // churn has members come, go and change for a while. Those who have gone are
 // back at the end.
 func (cr *crowd) churn(ctx context.Context, d time.Duration) (changes int) {

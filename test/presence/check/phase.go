@@ -16,6 +16,9 @@ const (
 	killLimit   = 10 * time.Second // until a killed node's members are gone
 	stopLimit   = 2 * time.Second  // a stopped one's
 	healLimit   = 2 * time.Second  // from the end of a fault until everybody agrees
+	// renewLimit is for a network that has forgotten the connections: an attempt
+	// to connect that was under way is given up after 2 s.
+	renewLimit = healLimit + 2*time.Second
 )
 
 const (
@@ -88,7 +91,7 @@ func (k *check) back(ctx context.Context) error {
 // kill: a node ends as by kill -9. Half of its members come back elsewhere at
 // once, the others when they have gone everywhere.
 func (k *check) kill(ctx context.Context) error {
-	victim := k.crowd.fullest()
+	victim := k.victim()
 	ids := k.crowd.roll.intention().idsOf(victim)
 	members := k.crowd.at(victim)
 	for _, m := range members[:len(members)/2] {
@@ -115,7 +118,7 @@ func (k *check) kill(ctx context.Context) error {
 // clients come to the others at once: what counts is the time from the end of the
 // last one. Its members come back elsewhere.
 func (k *check) stop(ctx context.Context) error {
-	victim := k.crowd.fullest()
+	victim := k.victim()
 	n := k.cluster.nodes[victim]
 	ids := k.crowd.roll.intention().idsOf(victim)
 	stopped := make(chan error, 1)
@@ -141,6 +144,12 @@ func (k *check) stop(ctx context.Context) error {
 	return k.reopen(ctx, victim)
 }
 
+// victim is each node in turn.
+func (k *check) victim() int {
+	k.victims++
+	return k.victims % len(k.cluster.nodes)
+}
+
 // reopen starts the node again; its observers go back to it, and its share of the
 // members.
 func (k *check) reopen(ctx context.Context, node int) error {
@@ -162,7 +171,7 @@ func (k *check) reopen(ctx context.Context, node int) error {
 // hole: the network between a node and Postgres swallows everything for a while,
 // and members of all nodes come, go and change meanwhile.
 func (k *check) hole(ctx context.Context) error {
-	victim := k.crowd.fullest()
+	victim := k.victim()
 	n, held := k.cluster.nodes[victim], k.settings.hole()
 	k.hidden = victim
 	began := time.Now()
@@ -179,16 +188,16 @@ func (k *check) hole(ctx context.Context) error {
 		return err
 	}
 	harness.Pause(ctx, time.Until(began.Add(held)))
-	how := "what was under way was delivered late"
+	how, limit := "what was under way was delivered late", healLimit
 	if k.holes++; k.holes%2 == 0 {
-		how = "old connections stayed dead"
+		how, limit = "old connections stayed dead", renewLimit
 		n.link.Renew()
 	} else {
 		n.link.Thaw()
 	}
 	healed := time.Now()
 	k.note("%s was cut off for %v, with %d changes; %s", n.Name, healed.Sub(began).Round(time.Millisecond), changes, how)
-	return k.settle(ctx, "agreement after the hole", healed, healLimit)
+	return k.settle(ctx, "agreement after the hole", healed, limit)
 }
 
 // restart: Postgres is away for a while, with changes as in hole.

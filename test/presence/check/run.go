@@ -33,6 +33,7 @@ type check struct {
 	hidden  int  // the node whose members may seem to have left elsewhere
 
 	holes   int
+	victims int
 	figures []figure
 }
 

@@ -105,7 +105,7 @@ func resume(ctx context.Context, w *world, n *node, label string, topics int, re
 		what: fmt.Sprintf("resume of %d clients by %d messages, %s", clients, missed, label), value: one.seconds, limit: 0.7, unit: "s",
 		measured: one.note,
 	}, verdict{
-		what: "the same: history queries", value: after - queries, limit: 20, unit: "queries",
+		what: "history queries of that resume, " + label, value: after - queries, limit: 20, unit: "queries",
 	})
 	return one.complete()
 }

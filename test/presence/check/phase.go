@@ -93,17 +93,12 @@ func (k *check) back(ctx context.Context) error {
 func (k *check) kill(ctx context.Context) error {
 	victim := k.victim()
 	ids := k.crowd.roll.intention().idsOf(victim)
-	members := k.crowd.at(victim)
-	for _, m := range members[:len(members)/2] {
-		m.held.Store(true)
-	}
+	letGo := hold(k.crowd.at(victim))
 	began := time.Now()
 	k.cluster.nodes[victim].kill()
 	everybody := func(int) bool { return true }
 	err := k.gone(ctx, fmt.Sprintf("the disappearance of %d metas of %s", len(ids), k.cluster.nodes[victim].Name), ids, everybody, began, killLimit)
-	for _, m := range members {
-		m.held.Store(false)
-	}
+	letGo()
 	if err != nil {
 		return err
 	}
@@ -114,14 +109,29 @@ func (k *check) kill(ctx context.Context) error {
 	return k.reopen(ctx, victim)
 }
 
+// hold keeps half of the members away, once their connections end, until letGo is
+// called.
+func hold(members []*member) (letGo func()) {
+	members = members[:len(members)/2]
+	for _, m := range members {
+		m.held.Store(true)
+	}
+	return func() {
+		for _, m := range members {
+			m.held.Store(false)
+		}
+	}
+}
+
 // stop: a node ends in order. It closes connections in batches, so that not all
 // clients come to the others at once: what counts is the time from the end of the
-// last one. Its members come back elsewhere.
+// last one. Its members come back elsewhere as in kill.
 func (k *check) stop(ctx context.Context) error {
 	victim := k.victim()
 	n := k.cluster.nodes[victim]
 	ids := k.crowd.roll.intention().idsOf(victim)
 	stopped := make(chan error, 1)
+	letGo := hold(k.crowd.at(victim))
 	began := time.Now()
 	go func() { stopped <- n.stop() }()
 	others := func(home int) bool { return home != victim }
@@ -131,6 +141,7 @@ func (k *check) stop(ctx context.Context) error {
 	}
 	k.note("%s closed the connections of its members within %v of SIGTERM", n.Name, lost.Sub(began).Round(time.Millisecond))
 	err = k.gone(ctx, fmt.Sprintf("the disappearance of %d metas of %s", len(ids), n.Name), ids, others, lost, stopLimit)
+	letGo()
 	if err := <-stopped; err != nil {
 		k.judge.add(k.phase, kindComplaint, "%v", err)
 	}

@@ -78,7 +78,7 @@ type Config struct {
 	// RescueAfter is at least Timeout: what still runs is not worked twice.
 	RescueAfter time.Duration
 	Retention   time.Duration // of answers
-	Tasks     []Task
+	Tasks       []Task
 	// Connections is what the node needs in all, for the check at the start.
 	Connections int
 

@@ -11,7 +11,7 @@ tools := $(CURDIR)/bin/tools
 golangci_lint := $(tools)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build clean deps test test-go test-golden test-cluster test-js check-history check-presence fuzz lint generate sqlc-diff compose-config compose-check
+.PHONY: help run build clean deps test test-go test-golden test-cluster test-js check-history check-presence check-jobs fuzz lint generate sqlc-diff compose-config compose-check
 
 help: ## print this
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -51,6 +51,10 @@ check-history: ## break servers, links and Postgres for DURATION (10m) and check
 check-presence: DURATION = 3m
 check-presence: test/js/node_modules ## break servers, a link and Postgres for DURATION (3m) and check that 5,000 present users stay in step
 	$(GO) run ./test/presence/check -duration $(DURATION)
+
+check-jobs: DURATION = 60s
+check-jobs: test/js/node_modules ## kill workers and servers for DURATION (60s) and check that jobs answer once, and how fast
+	$(GO) run ./test/jobs/check -duration $(DURATION)
 
 test/js/node_modules: test/js/package-lock.json
 	cd test/js && npm ci

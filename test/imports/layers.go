@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"examples/chat":         {root},
 	"examples/conformance":  {root, "internal/devdb"},
 	"examples/embed":        {root},
+	"examples/jobs":         {root},
 	"examples/presence-sse": {root, "internal/devdb"},
 
 	"jobsui": {root},

@@ -104,9 +104,6 @@ func (c *comparison) add(to *map[string][]float64, r result) {
 	for i := range r.rows {
 		row := &r.rows[i]
 		for _, figure := range row.figures() {
-			if figure.value == 0 {
-				continue
-			}
 			name := r.scenario + "\t" + row.label + "\t" + figure.name
 			if len(c.base[name])+len(c.this[name]) == 0 {
 				c.order = append(c.order, name)
@@ -141,7 +138,7 @@ func (c *comparison) print(out io.Writer) error {
 	fmt.Fprintln(t, "\nscenario\tphase\tfigure\tbase\tthis\tthis/base")
 	for _, name := range c.order {
 		base, this := c.base[name], c.this[name]
-		if len(base) == 0 || len(this) == 0 {
+		if mean(base) == 0 || mean(this) == 0 { // not measured
 			continue
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%.2f\n", name, list(base), list(this), mean(this)/mean(base))
@@ -157,7 +154,11 @@ func list(values []float64) string {
 	return strings.Join(parts, " ")
 }
 
+// mean is 0 of nothing.
 func mean(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
 	sum := 0.0
 	for _, v := range values {
 		sum += v

@@ -33,7 +33,8 @@ func runCluster(ctx context.Context, w *world) (r result, err error) {
 	return r, err
 }
 
-// across has one publisher on the first node and members on others.
+// across has one publisher on the first node, and as many members on each node as
+// said.
 func across(nodes []*node, topic string, members ...int) (*crowd, error) {
 	l, err := load.New()
 	if err != nil {
@@ -45,7 +46,7 @@ func across(nodes []*node, topic string, members ...int) (*crowd, error) {
 	}
 	var far []*load.Conn
 	for i, count := range members {
-		conns, err := nodes[1+i].open(l, count, theTopic(topic))
+		conns, err := nodes[i].open(l, count, theTopic(topic))
 		if err != nil {
 			return nil, err
 		}
@@ -57,16 +58,21 @@ func across(nodes []*node, topic string, members ...int) (*crowd, error) {
 }
 
 func clusterLatency(ctx context.Context, w *world, nodes []*node, bare *bareBus, r *result) error {
-	ours, err := across(nodes, "e:latency", 10, 10)
+	ours, err := across(nodes, "e:latency", 0, 10, 10)
 	if err != nil {
 		return err
 	}
 	defer ours.load.Shut()
+	near, err := across(nodes, "e:near", 20)
+	if err != nil {
+		return err
+	}
+	defer near.load.Shut()
 	run := load.RunOptions{Count: w.scale(300, 10), Every: clusterRate, InFlight: 1000}
 	if err := errors.Join(bare.latency(ctx, 10, clusterRate), ours.Run(load.RunOptions{Count: 10, Every: clusterRate, InFlight: 1000})); err != nil {
 		return err // a warm-up
 	}
-	all := &phases{crowd: ours}
+	all, local := &phases{crowd: ours}, &phases{crowd: near}
 	bare.reset()
 	var floor row
 	for range w.scale(2, 1) {
@@ -81,24 +87,29 @@ func clusterLatency(ctx context.Context, w *world, nodes []*node, bare *bareBus,
 		}); err != nil {
 			return err
 		}
+		if err := local.add(func() (row, error) {
+			return w.measure(ctx, "within one node, 100 a second", nodes, func() error { return near.Run(run) })
+		}); err != nil {
+			return err
+		}
 	}
 	floor.count, floor.expected, floor.unit = bare.times.Count(), bare.times.Count(), "notifications"
 	floor.times(bare.times)
-	r.rows = append(r.rows, floor, all.row)
+	r.rows = append(r.rows, floor, local.row, all.row)
 	r.verdicts = append(r.verdicts, verdict{
 		what: "cross-node broadcast, p50 beyond that of bare NOTIFY", value: (all.row.p50 - floor.p50).Seconds() * 1000, limit: 0.5, unit: "ms",
 		measured: "p50 " + ms(all.row.p50) + ", p99 " + ms(all.row.p99), floor: "p50 " + ms(floor.p50) + ", p99 " + ms(floor.p99),
 	})
-	return all.row.complete()
+	return errors.Join(all.row.complete(), local.row.complete())
 }
 
 func clusterThroughput(ctx context.Context, w *world, nodes []*node, bare *bareBus, r *result) error {
-	single, err := across(nodes, "e:bus", 1, 1)
+	single, err := across(nodes, "e:bus", 0, 1, 1)
 	if err != nil {
 		return err
 	}
 	defer single.load.Shut()
-	ten, err := across(nodes, "e:ten", 10)
+	ten, err := across(nodes, "e:ten", 0, 10)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (j *Jobs) sweep(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			j.flush(context.WithoutCancel(ctx))
+			j.flush(ctx)
 			return
 		case <-ticker.C:
 		}
@@ -56,7 +56,8 @@ func (j *Jobs) sweep(ctx context.Context) {
 	}
 }
 
-// flush marks what was delivered; on failure it stays to be marked.
+// flush marks what was delivered, also at the end; on failure it stays to be
+// marked.
 func (j *Jobs) flush(ctx context.Context) {
 	j.mu.Lock()
 	ids := j.delivered
@@ -65,7 +66,7 @@ func (j *Jobs) flush(ctx context.Context) {
 	if len(ids) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepTimeout)
 	defer cancel()
 	if err := j.queries.MarkDelivered(ctx, j.schema.In(j.config.Pool), ids); err != nil {
 		j.config.Logger.Warn("answers not marked as delivered, trying again", "error", err)

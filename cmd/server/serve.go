@@ -51,6 +51,12 @@ func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url st
 	if err != nil {
 		return err
 	}
+	if s.PresenceLeftWebhook != "" && webhooks[s.PresenceLeftWebhook].URL == "" {
+		return fmt.Errorf("PRESENCE_LEFT_WEBHOOK is %q: WEBHOOKS has no endpoint of that name", s.PresenceLeftWebhook)
+	}
+	if s.PresenceGrace < 0 {
+		return fmt.Errorf("PRESENCE_GRACE is %v: want 0s or more", s.PresenceGrace)
+	}
 	srv, err := trunkline.New(trunkline.Config{
 		DatabaseURL:       s.DatabaseURL,
 		DatabaseDirectURL: s.DatabaseDirectURL,
@@ -73,6 +79,7 @@ func (s *serverSettings) serve(ctx context.Context, demo bool, ready func(url st
 		CheckOrigin: origin,
 		Demo:        demo,
 		Jobs:        trunkline.JobsOptions{Webhooks: webhooks},
+		Presence:    trunkline.PresenceOptions{Grace: s.PresenceGrace, LeftWebhook: s.PresenceLeftWebhook},
 	})
 	jobsPage, err := s.Admin.jobsUI(srv, log)
 	if err != nil {

@@ -77,6 +77,9 @@ type serverSettings struct {
 	JWT           jwtSettings     `embed:"" prefix:"jwt-" envprefix:"JWT_"`
 	Admin         adminSettings   `embed:""`
 	Webhook       webhookSettings `embed:""`
+
+	PresenceGrace       time.Duration `env:"PRESENCE_GRACE" default:"0s" help:"How long a user who has left a room is still shown, so that nobody sees who comes back."`
+	PresenceLeftWebhook string        `env:"PRESENCE_LEFT_WEBHOOK" placeholder:"NAME" help:"Endpoint of --webhooks that departures from rooms are posted to."`
 }
 
 // jwtSettings make the server accept JSON Web Tokens beside Phoenix tokens; the

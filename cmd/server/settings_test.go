@@ -81,6 +81,8 @@ func TestBadSettings(t *testing.T) {
 		{name: "webhooks without names", env: settings{"WEBHOOKS=https://hooks.example"}, want: `WEBHOOKS.*https://hooks\.example`},
 		{name: "webhooks without secret", env: settings{"WEBHOOKS=billing=https://hooks.example"}, want: `\(WEBHOOKS\): endpoint "billing": secret \(WEBHOOK_SECRET\): it is missing`},
 		{name: "webhook is no URL", env: settings{"WEBHOOKS=billing=hooks.example", "WEBHOOK_SECRET=" + webhookSecret}, want: `\(WEBHOOKS\): endpoint "billing": URL: want https://`},
+		{name: "departures to nobody", env: settings{"PRESENCE_LEFT_WEBHOOK=app"}, want: `PRESENCE_LEFT_WEBHOOK is "app": WEBHOOKS has no endpoint`},
+		{name: "negative grace", env: settings{"PRESENCE_GRACE=-1s"}, want: `PRESENCE_GRACE is -1s: want 0s or more`},
 		{name: "private webhook", env: settings{"WEBHOOKS=billing=http://127.0.0.1/", "WEBHOOK_SECRET=" + webhookSecret}, want: `endpoint "billing": .*127\.0\.0\.1 is loopback.*WEBHOOK_ALLOW_PRIVATE`},
 		{name: "webhook secret alone", env: settings{"WEBHOOK_SECRET=" + webhookSecret}, want: `WEBHOOK_SECRET.* without an endpoint`},
 

@@ -33,15 +33,17 @@ type Options struct {
 	Demo bool
 	// Jobs of the server, to which Register adds the demo's own.
 	Jobs trunkline.JobsOptions
+	// Presence of the rooms.
+	Presence trunkline.PresenceOptions
 	// SummaryPause is how long the job of the event summarise pauses at each of
 	// its four steps, to be seen at work. Default 0.7 s.
 	SummaryPause time.Duration
 }
 
 // Register adds the socket /socket, its channels and their jobs to srv, for
-// which it calls srv.Jobs. The handler serves
-// the page, its files and its token endpoint, for which srv must be served at
-// /socket/ of the same host; without Options.Demo it answers 404.
+// which it calls srv.Jobs. The handler serves the page, its files and its token
+// endpoint, for which srv must be served at /socket/ of the same host; without
+// Options.Demo it answers 404.
 func Register(srv *trunkline.Server, o Options) http.Handler {
 	if o.AllowTopic == nil {
 		o.AllowTopic = func(string, string) bool { return false }
@@ -73,6 +75,7 @@ func Register(srv *trunkline.Server, o Options) http.Handler {
 		Last:   50,
 		Reader: func(s *trunkline.Socket) string { return userOf(s).id },
 	})
+	srv.Presence("room:*", o.Presence)
 	socket.Channel("room:*", func() trunkline.Channel { return &room{srv: srv, allow: o.AllowTopic} })
 	socket.Channel("notifications:*", func() trunkline.Channel { return &notifications{} })
 

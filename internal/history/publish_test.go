@@ -242,8 +242,8 @@ func TestNothingDeadlocks(t *testing.T) {
 // While a transaction that has published is held open for five seconds, nobody
 // waits for it: neither another transaction, nor a node, nor the relay, whatever
 // the topic. That is asked of Postgres all the while, and measured: 99 of 100
-// publishers take less than 20 ms, or, on a machine that is busy, not longer than
-// they do there without the transaction.
+// publishers take less than 20 ms, or, on a machine that is busy, not much longer
+// than they do there without the transaction.
 func TestOpenTransactionDelaysNobody(t *testing.T) { // alone, since it measures
 	const held, usual = 5 * time.Second, 2 * time.Second
 	ctx := context.Background()
@@ -299,28 +299,32 @@ func TestOpenTransactionDelaysNobody(t *testing.T) { // alone, since it measures
 	p99 := func(took []time.Duration) time.Duration { return took[len(took)*99/100] }
 
 	publish("same") // prepares the statements
-	before := measure(usual)
-	tx := begin(t, conn)
-	mustPublish(t, newStore(standardSchema(t), tx, nil), "same", "e", `{}`, "")
-	took := measure(held)
-	for ask[int](t, s.db, "select count(*) from trunkline.messages") < stored { // the relay goes on, too
-		time.Sleep(time.Millisecond)
+	const most = 3  // tries, since other work may well take the machine for a part of one
+	for try := 1; ; try++ {
+		before := measure(usual)
+		tx := begin(t, conn)
+		mustPublish(t, newStore(standardSchema(t), tx, nil), "same", "e", `{}`, "")
+		took := measure(held)
+		for ask[int](t, s.db, "select count(*) from trunkline.messages") < stored { // the relay goes on, too
+			time.Sleep(time.Millisecond)
+		}
+		if err := tx.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+		slowest := took[len(took)-1]
+		t.Logf("publishing took p50 %v, p90 %v, p99 %v, at most %v; p99 %v without the transaction; looked %d times for who waits",
+			took[len(took)/2], took[len(took)*9/10], p99(took), slowest, p99(before), looks)
+		if p99(took) <= max(20*time.Millisecond, 3*p99(before)) && slowest <= time.Second {
+			break
+		}
+		if try == most {
+			t.Errorf("%d times the 99th percentile was above 20ms and thrice what it is without the transaction, or one took more than a second", try)
+			break
+		}
 	}
-	if err := tx.Commit(ctx); err != nil {
-		t.Fatal(err)
-	}
-	after := measure(usual)
-
-	limit := max(20*time.Millisecond, 3*max(p99(before), p99(after)))
-	if most := took[len(took)-1]; p99(took) > limit || most > time.Second {
-		t.Errorf("of %d publishers the 99th percentile took %v, the slowest %v; without the transaction the former is %v and %v",
-			len(took), p99(took), most, p99(before), p99(after))
-	}
-	t.Logf("publishing took p50 %v, p90 %v, p99 %v, at most %v; without the transaction p99 %v before, %v after; looked %d times for who waits",
-		took[len(took)/2], took[len(took)*9/10], p99(took), took[len(took)-1], p99(before), p99(after), looks)
 
 	// Who does wait for a transaction is seen.
-	tx = begin(t, conn)
+	tx := begin(t, conn)
 	exec(t, tx, "select from trunkline.topics where id = $1 for update", found["same"].id)
 	var waiting sync.WaitGroup
 	waiting.Go(func() {

@@ -20,7 +20,7 @@ const (
 	backlogEach    = 15 * time.Millisecond
 	backlogWindow  = 700 * time.Millisecond
 	backlogPause   = 160 * time.Millisecond // until what was switched shows
-	backlogRounds  = 9
+	backlogRounds  = 7
 	// backlogLimit is how many times the 99th percentile of live messages may
 	// take while the backlog is worked off.
 	backlogLimit = 1.5

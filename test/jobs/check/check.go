@@ -72,11 +72,9 @@ func runCheck(ctx context.Context, s settings, out io.Writer) (found []violation
 	if err != nil {
 		return nil, err
 	}
-	if err := k.work(ctx); err != nil {
-		return nil, err
-	}
+	err = k.work(ctx)
 	k.summary()
-	return k.judge.found, nil
+	return k.judge.found, err
 }
 
 // work runs the phases, each once; those that measure nothing again and again

@@ -13,7 +13,7 @@ import (
 const (
 	latencyEach    = 10 * time.Millisecond // 100 a second
 	latencyWindow  = time.Second
-	latencyRounds  = 4
+	latencyRounds  = 3
 	latencyClients = 10
 	latencyTopic   = "live:latency"
 	latencyText    = "hi"

@@ -15,7 +15,7 @@ const (
 	webhooksTopic   = "shop:webhooks"
 	webhooksTimeout = 40 * time.Second
 	// webhookTimeout is of an attempt; the receiver hangs for longer.
-	webhookTimeout = 500 * time.Millisecond
+	webhookTimeout = 2 * time.Second
 	// webhookSlack is how much later than planned an attempt may come: River polls
 	// four times a second, and the machine is busy.
 	webhookSlack = 3 * time.Second

@@ -16,8 +16,10 @@ const (
 	killedShort  = 60
 	// rescueLimit is how long a rescue may take beyond RescueAfter: the lease of
 	// the leader, who is killed, River's look each 30 s, and a retry's delay.
-	rescueLimit   = 60 * time.Second
-	shortRescue   = 4 * time.Second
+	rescueLimit = 60 * time.Second
+	// shortRescue is less than the lease, so that it costs a run no time.
+	shortRescue   = 10 * time.Second
+	killedTimeout = 8 * time.Second
 	defaultRescue = 2 * time.Minute
 	leaderTimeout = 30 * time.Second
 )
@@ -26,7 +28,7 @@ const (
 // them have changed the application's table and some have not. Another node
 // takes its place. Each is answered once, and each order charged once.
 func workerKilled(ctx context.Context, s *scenario) error {
-	settings, rescue := []string{"JOB_TIMEOUT=3s", "RESCUE_AFTER=" + shortRescue.String()}, shortRescue
+	settings, rescue := []string{"JOB_TIMEOUT=" + killedTimeout.String(), "RESCUE_AFTER=" + shortRescue.String()}, shortRescue
 	if s.settings.long() {
 		settings, rescue = nil, defaultRescue
 	}
@@ -83,7 +85,7 @@ func killedOrders(ctx context.Context, c *socket) (pushes []*push, err error) {
 		p, err = c.ask(ctx, killedTopic, "order", object{"key": name, "number": name, "amount": 1, "before_ms": before, "after_ms": after})
 		pushes = append(pushes, p)
 	}
-	const long = 2500 // ms, below the time-out
+	const long = 5_000 // ms, below the time-out
 	for i := range killedMiddle {
 		order(fmt.Sprintf("before-%d", i), long, 0)
 		order(fmt.Sprintf("after-%d", i), 0, long)
@@ -97,7 +99,7 @@ func killedOrders(ctx context.Context, c *socket) (pushes []*push, err error) {
 // awaitMiddle waits until the long jobs are in their middle, and half of the
 // short ones have been charged.
 func (s *scenario) awaitMiddle(ctx context.Context) error {
-	return s.await(ctx, answerTimeout, "jobs are under way", `
+	return s.await(ctx, killedTimeout, "jobs are under way", `
 		select (select count(*) from charges where order_number like 'after-%') = 10
 			and (select count(*) from charges where order_number like 'short-%') >= 30
 			and (select count(*) from trunkline.river_job where state = 'running' and args->>'number' like 'before-%') = 10`)

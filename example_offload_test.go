@@ -17,7 +17,9 @@ type shoutArgs struct {
 
 func (shoutArgs) Kind() string { return "shout" }
 
-type shouter struct{ river.WorkerDefaults[shoutArgs] }
+type shouter struct {
+	river.WorkerDefaults[shoutArgs]
+}
 
 // Work tells how far it is, and answers.
 func (shouter) Work(ctx context.Context, job *river.Job[shoutArgs]) error {

@@ -11,8 +11,10 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/trunkline/trunkline/internal/history"
 	"github.com/trunkline/trunkline/internal/jobs"
 	"github.com/trunkline/trunkline/internal/jobs/webhook"
+	"github.com/trunkline/trunkline/internal/pubsub"
 	"github.com/trunkline/trunkline/internal/realtime"
 )
 
@@ -177,10 +179,22 @@ const (
 	riverListener    = 1
 )
 
+// maintenance is what one node of the cluster does now and then.
+func (s *Server) maintenance(h *history.History) []jobs.Task {
+	return []jobs.Task{
+		{Name: "history_partitions", Every: time.Minute, Timeout: 10 * time.Minute, Run: h.Maintain},
+		{Name: "history_trim", Every: 10 * time.Minute, Timeout: 10 * time.Minute, Run: h.Trim},
+		{Name: "large_messages_expire", Every: time.Minute, Run: func(ctx context.Context) error {
+			return pubsub.ExpireSpilled(ctx, s.pool, s.cfg.Schema)
+		}},
+	}
+}
+
 // newJobs makes the node's River client.
-func (s *Server) newJobs(webhooks *webhook.Worker) (*jobs.Jobs, error) {
+func (s *Server) newJobs(hist *history.History, webhooks *webhook.Worker) (*jobs.Jobs, error) {
 	config := jobs.Config{
 		Webhooks:     webhooks,
+		Tasks:        s.maintenance(hist),
 		Pool:         s.pool,
 		RiverPool:    s.riverPool,
 		Schema:       s.cfg.Schema,

@@ -377,3 +377,34 @@ func TestJobsRefusesRescueOfWhatMayRun(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// A node that runs makes partitions ahead, deletes what is old, and does both
+// again later.
+func TestMaintenanceRuns(t *testing.T) {
+	t.Parallel()
+	database := pgtest.URL(t)
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), "insert into trunkline.spill (id, body, inserted_at) values (gen_random_uuid(), 'x', now() - interval '1 hour')"); err != nil {
+		t.Fatal(err)
+	}
+	startOffload(t, database, &echoWorker{}, trunkline.JobsOptions{})
+	for _, wait := range []string{
+		"select count(*) > 1 from pg_inherits where inhparent = 'trunkline.messages'::regclass",
+		"select count(*) = 0 from trunkline.spill",
+		"select count(distinct args->>'task') >= 5 from trunkline.river_job where kind = 'trunkline_maintenance' and state = 'completed'",
+		"select count(*) > 1 from trunkline.river_job where kind = 'trunkline_maintenance' and args->>'task' = 'job_replies_lost'",
+	} {
+		for deadline, done := time.Now().Add(40*time.Second), false; !done; time.Sleep(20 * time.Millisecond) {
+			if err := conn.QueryRow(t.Context(), wait).Scan(&done); err != nil {
+				t.Fatal(err)
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("in vain: %s", wait)
+			}
+		}
+	}
+}

@@ -214,7 +214,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.history.Store(hist)
-	work, err := s.newJobs(webhooks)
+	work, err := s.newJobs(hist, webhooks)
 	if err != nil {
 		return err
 	}

@@ -95,13 +95,22 @@ func (h *History) Run(ctx context.Context) error {
 	parts.Go(func() { h.sweeper.run(ctx) })
 	if h.relay != nil {
 		parts.Go(func() { h.relay.run(ctx) })
-		parts.Go(func() { h.maintainer.run(ctx) })
 	}
 	parts.Wait()
 	h.feeds.queue.close()
 	workers.Wait()
 	return nil
 }
+
+// Maintain makes partitions ahead, drops those that are older than any pattern
+// keeps, and deletes idempotency keys that are too old to be repeated. Somebody
+// has to call it each minute or so, for all nodes; publishing goes on without.
+func (h *History) Maintain(ctx context.Context) error { return h.maintainer.maintain(ctx) }
+
+// Trim deletes, topic by topic, what patterns keep for a shorter time than the
+// longest, or beyond their count. Somebody has to call it each ten minutes or
+// so, for all nodes.
+func (h *History) Trim(ctx context.Context) error { return h.maintainer.trim(ctx) }
 
 // registerPatterns tells the SQL functions the patterns, as soon as Postgres
 // answers.

@@ -5,17 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/trunkline/trunkline/internal/dbsqlc"
 )
 
 const (
-	maintainEvery  = time.Minute
-	maintainWithin = 10 * time.Minute
-	// trimEvery is how often the topics are gone through one by one.
-	trimEvery  = 10 * time.Minute
 	trimTopics = 500
 	// deleteRows bounds one DELETE, and the locks that it holds.
 	deleteRows    = 5000
@@ -23,8 +18,8 @@ const (
 	defaultKeyAge = 24 * time.Hour
 )
 
-// A maintainer makes partitions ahead and deletes what is not to be kept. Every
-// node runs one; they leave each other the work by a lock.
+// A maintainer makes partitions ahead and deletes what is not to be kept. Two
+// that work at once leave each other the work by a lock.
 //
 // What is older than the longest age of the patterns goes by dropping
 // partitions. Ages of at most half of that, and counts, are enforced by
@@ -39,35 +34,13 @@ type maintainer struct {
 	count    func(kind string) // counts statements; may be nil
 }
 
-// run works at once and then about each minute until ctx ends. What goes wrong
-// is logged and tried again.
-func (m *maintainer) run(ctx context.Context) {
-	var trimmed time.Time
-	for {
-		trim := time.Since(trimmed) >= trimEvery
-		if err := m.maintain(ctx, trim); err != nil && ctx.Err() == nil {
-			m.log.WarnContext(ctx, "history: maintenance is incomplete and will be tried again", "err", err)
-		}
-		if trim {
-			trimmed = time.Now()
-		}
-		if !pause(ctx, maintainEvery/2+rand.N(maintainEvery)) {
-			return
-		}
-	}
-}
-
-// maintain does all the work once. One part's failure does not stop the others.
-func (m *maintainer) maintain(ctx context.Context, trim bool) error {
-	ctx, cancel := context.WithTimeout(ctx, maintainWithin)
-	defer cancel()
+// maintain makes partitions and drops old ones, and deletes old keys. One
+// part's failure does not stop the others.
+func (m *maintainer) maintain(ctx context.Context) error {
 	db := newStore(m.schema, m.db, m.count)
 	err := m.makePartitions(ctx, db)
 	if age := m.patterns.longestAge(); age > 0 {
 		err = errors.Join(err, m.dropPartitions(ctx, db, age), m.expireDefault(ctx, db, age))
-	}
-	if trim {
-		err = errors.Join(err, m.trim(ctx, db))
 	}
 	return errors.Join(err, m.expireKeys(ctx, db))
 }
@@ -103,7 +76,8 @@ func (m *maintainer) expireKeys(ctx context.Context, db *store) error {
 }
 
 // trim goes through the topics and deletes what their patterns do not keep.
-func (m *maintainer) trim(ctx context.Context, db *store) error {
+func (m *maintainer) trim(ctx context.Context) error {
+	db := newStore(m.schema, m.db, m.count)
 	longest := m.patterns.longestAge()
 	if !m.trims(longest / 2) {
 		return nil

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -39,7 +40,7 @@ func maintainerOn(t testing.TB, url string, config ...Pattern) *maintainer {
 
 func mustMaintain(t testing.TB, m *maintainer) {
 	t.Helper()
-	if err := m.maintain(context.Background(), true); err != nil {
+	if err := errors.Join(m.maintain(context.Background()), m.trim(context.Background())); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -167,7 +168,7 @@ func TestRetentionDropsADay(t *testing.T) {
 	if n := ask[int](t, reader, "select count(*) from trunkline.messages where topic_id = 1001"); n != 1000 {
 		t.Errorf("%d messages of a topic, want 1000", n)
 	}
-	if err := m.maintain(ctx, false); err == nil || !strings.Contains(err.Error(), "55P03") {
+	if err := m.maintain(ctx); err == nil || !strings.Contains(err.Error(), "55P03") {
 		t.Errorf("while a reader's transaction is open: %v, want a lock that is not available", err)
 	}
 	if err := reader.Commit(ctx); err != nil {
@@ -259,22 +260,4 @@ func TestKeysExpire(t *testing.T) {
 	if got := ask[string](t, conn, "select string_agg(key, ' ') from trunkline.message_keys"); got != "young" {
 		t.Errorf("the keys left are %.50s", got)
 	}
-}
-
-// The maintainer works when it is started, and ends when told to.
-func TestMaintainerRuns(t *testing.T) {
-	t.Parallel()
-	url := pgtest.URL(t)
-	m, conn := maintainerOn(t, url, Pattern{Pattern: "*", MaxAge: 7 * day}), connect(t, url)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		m.run(ctx)
-	}()
-	for len(strings.Fields(partitionNames(t, conn))) < 3 {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	<-done
 }

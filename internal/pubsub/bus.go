@@ -164,7 +164,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	}
 	fetcher := &fetcher{
 		connector: b.connector, schema: b.schema, queries: dbsqlc.New(),
-		timeout: b.config.FetchTimeout, log: b.config.Logger,
+		timeout: b.config.FetchTimeout,
 	}
 	defer fetcher.close()
 	b.dispatcher.fetcher = fetcher
@@ -178,7 +178,6 @@ func (b *Bus) Run(ctx context.Context) error {
 	parts.Go(func() { n.run(ctx, notifying) })
 	parts.Go(func() { b.dispatcher.run(ctx) })
 	parts.Go(func() { b.monitor(ctx, l) })
-	parts.Go(func() { fetcher.sweep(ctx) })
 	parts.Wait()
 	b.health.listening(errNotRunning, time.Now())
 	b.health.notifying(errNotRunning)

@@ -262,8 +262,7 @@ func TestSpillExpires(t *testing.T) {
 		select gen_random_uuid(), 'x', now() - make_interval(secs => n) from generate_series(1, 1000) n`); err != nil {
 		t.Fatal(err)
 	}
-	a := start(t, Config{DirectURL: url})
-	if err := a.dispatcher.fetcher.expire(ctx, spillAge); err != nil {
+	if err := ExpireSpilled(ctx, conn, ""); err != nil {
 		t.Fatal(err)
 	}
 	var left int

@@ -123,7 +123,7 @@ func measureFloor(label string, f *floorProcess, phase func() error) (r row, err
 
 // profile starts a CPU profile of the first node. end writes its top as text.
 func (w *world) profile(ctx context.Context, label string, nodes []*node) (end func() error, err error) {
-	if w.profiles == "" {
+	if w.profiles == "" || len(nodes) == 0 {
 		return func() error { return nil }, nil
 	}
 	n := nodes[0]

@@ -112,7 +112,7 @@ const latenciesKept = 100_000
 func (p publishing) run(ctx context.Context, srv *trunkline.Server) (published, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.duration+time.Minute)
 	defer cancel()
-	payload := json.RawMessage(`{"body":"` + strings.Repeat("x", max(p.size-11, 0)) + `"}`)
+	var payload any = json.RawMessage(`{"body":"` + strings.Repeat("x", max(p.size-11, 0)) + `"}`)
 	topics := make([]string, p.topics)
 	for i := range topics {
 		topics[i] = fmt.Sprint("d:", i)

@@ -67,7 +67,7 @@ type scenario struct {
 func runCheck(ctx context.Context, s settings, out io.Writer) (found []violation, err error) {
 	k := &check{settings: s, journal: harness.NewJournal(out), judge: &judge{}}
 	k.journal.Printf("building the server and starting Postgres; logs in %s", s.logs)
-	k.lab, err = newLab(ctx, s.logs, out)
+	k.lab, err = newLab(ctx, s, out)
 	defer func() { err = errors.Join(err, k.lab.remove()) }()
 	if err != nil {
 		return nil, err

@@ -24,9 +24,9 @@ type lab struct {
 }
 
 // newLab starts both. What it has started by an error's time, remove ends.
-func newLab(ctx context.Context, logs string, out io.Writer) (*lab, error) {
-	l := &lab{program: filepath.Join(logs, "server"), logs: logs}
-	if err := harness.Build(ctx, l.program, "examples/jobs", false); err != nil {
+func newLab(ctx context.Context, s settings, out io.Writer) (*lab, error) {
+	l := &lab{program: filepath.Join(s.logs, "server"), logs: s.logs}
+	if err := harness.Build(ctx, l.program, "examples/jobs", s.race); err != nil {
 		return l, err
 	}
 	var err error

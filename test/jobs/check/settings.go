@@ -19,6 +19,7 @@ const typicalRound = 45 * time.Second
 type settings struct {
 	duration time.Duration
 	phases   []string
+	race     bool
 	js       string
 	logs     string
 }
@@ -30,6 +31,7 @@ func parseSettings(arguments []string, out io.Writer) (settings, error) {
 	flags.DurationVar(&s.duration, "duration", time.Minute,
 		fmt.Sprintf("how long to go on; each phase runs once at least, from %v on with longer measurements and the default rescue", longRun))
 	phases := flags.String("phases", strings.Join(phaseNames(), ","), "what to do, of these")
+	flags.BoolVar(&s.race, "race", false, "servers with the race detector; the measurements then mean nothing")
 	flags.StringVar(&s.js, "js", "test/js", "directory with node_modules and harness")
 	flags.StringVar(&s.logs, "logs", "", "directory for the servers' logs; default: one that is deleted after a good run")
 	if err := flags.Parse(arguments); err != nil {

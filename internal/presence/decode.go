@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -227,19 +228,23 @@ func (r *decoder) values(replica Replica, cloud Cloud, topics []string) map[uint
 		topic := r.index("topic", len(topics))
 		owner := Owner(r.uvarint("owner"))
 		key := r.text("key")
-		meta := r.bytes("meta")
+		meta := r.meta()
 		switch {
 		case r.err != nil:
 		case !cloud.Has(clock):
 			r.fail("value %d is not in its cloud", clock)
-		case !json.Valid(meta):
-			r.fail("a meta that is not JSON")
 		default:
-			values[clock] = &Entry{
-				Topic: topics[topic], Owner: owner, Key: key,
-				Meta: append(json.RawMessage(nil), meta...), Tag: Tag{replica, clock},
-			}
+			values[clock] = &Entry{Topic: topics[topic], Owner: owner, Key: key, Meta: meta, Tag: Tag{replica, clock}}
 		}
 	}
 	return values
+}
+
+// meta reads one, and does not point into what is read.
+func (r *decoder) meta() json.RawMessage {
+	meta := r.bytes("meta")
+	if r.err == nil && !json.Valid(meta) {
+		r.fail("a meta that is not JSON")
+	}
+	return slices.Clone(json.RawMessage(meta))
 }

@@ -40,12 +40,17 @@ func (g *grace) filter(joins, leaves []*Entry, s *State, now time.Time) (told, g
 			gone = append(gone, of...)
 			continue
 		}
-		if g.topics[topic] == nil {
-			g.topics[topic] = make(map[string]lingering)
-		}
-		g.topics[topic][key] = lingering{of, now.Add(period)}
+		g.put(lingering{of, now.Add(period)})
 	}
 	return told, gone
+}
+
+func (g *grace) put(left lingering) {
+	topic, key := left.entries[0].Topic, left.entries[0].Key
+	if g.topics[topic] == nil {
+		g.topics[topic] = make(map[string]lingering)
+	}
+	g.topics[topic][key] = left
 }
 
 // rejoin takes the joins of one key. An entry that comes back itself, because

@@ -130,3 +130,36 @@ func TestGraceCoversANodeThatReturns(t *testing.T) {
 		}
 	})
 }
+
+// A node that starts shows who lingers on the others, for as long as they do.
+func TestGraceReachesANodeThatStarts(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T, n *network) {
+		nodes := n.startAll(3, graceful)
+		nodes[0].track("room", "ann")
+		nodes[0].track("room", "bob")
+		nodes[0].track("hall", "bob")
+		nodes[1].track("room", "eve")
+		time.Sleep(time.Second)
+		nodes[0].shutDown()
+		left := time.Now()
+		time.Sleep(time.Second)
+		fresh := n.start("fresh", graceful)
+		within(t, time.Second, "readiness", func() bool { return fresh.tracker.Ready() == nil })
+		wantKeys(t, "room", "ann bob eve", fresh)
+		wantKeys(t, "hall", "", fresh)
+		fresh.push(fresh.watch("room"), fresh.state("room"))
+		time.Sleep(time.Second)
+		fresh.forget()
+		nodes[2].track("room", "ann")
+		time.Sleep(time.Second)
+		wantLog(t, "room", "+ann-ann", fresh)
+		time.Sleep(time.Until(left.Add(4900 * time.Millisecond)))
+		wantKeys(t, "room", "ann bob eve", fresh, nodes[1], nodes[2])
+		time.Sleep(600 * time.Millisecond)
+		wantKeys(t, "room", "ann eve", fresh, nodes[1], nodes[2])
+		time.Sleep(10 * time.Second)
+		wantLog(t, "room", "+ann-ann -bob", fresh)
+		wantClients(t, fresh, "room")
+	})
+}

@@ -12,7 +12,7 @@ const KindPresence byte = 'p'
 //
 //	message = version kind shards shard name vsn clock delta
 //	clock   = length (0 for none) and bytes of AppendClock
-//	delta   = the rest, of AppendDelta; empty for none
+//	delta   = the rest, of AppendDelta, or appendLingers; empty for none
 //
 // Name and vsn are the sender's replica. Shards is the number that the sender
 // has: topics are distributed by it, so it must be the same on all nodes.
@@ -26,6 +26,7 @@ const (
 	msgRequest              // clock; to one node: asks it for a transfer
 	msgTransfer             // delta, in several messages if large; the clock is in the last
 	msgPermdown             // the sender takes leave, of all shards
+	msgLingers              // what lingers at the sender, before a transfer to one who has started
 	msgKinds
 )
 

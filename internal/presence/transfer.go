@@ -64,7 +64,10 @@ func (s *shard) receive(i item) {
 	var delta *Delta
 	var clock Clock
 	var err error
-	if len(m.delta) > 0 {
+	switch {
+	case m.kind == msgLingers:
+		err = s.takeOver(m.delta, i.at)
+	case len(m.delta) > 0:
 		delta, err = DecodeDelta(m.delta)
 	}
 	if err == nil && len(m.clock) > 0 {
@@ -136,7 +139,12 @@ func (s *shard) transfer(asker Clock) {
 	s.mu.Lock()
 	delta := s.state.Extract(s.generations, asker.Replica, asker.Context)
 	clock := s.state.Clocks()
+	var lingers []lingering
+	if asker.Context[s.tracker.replica] == 0 { // it has just started
+		lingers = s.grace.all()
+	}
 	s.mu.Unlock()
+	s.handOver(lingers, node, time.Now())
 	if !delta.Empty() {
 		s.send(msgTransfer, delta, clock, node)
 		s.tracker.metrics.transfersSent.Inc()

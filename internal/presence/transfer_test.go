@@ -65,10 +65,7 @@ func TestGraceOfAReplicaThatReturns(t *testing.T) {
 		join(t, there, owner, "room", "ann")
 	}
 	here.Merge(whole(there))
-	g := grace{
-		period: func(string) time.Duration { return time.Minute },
-		topics: make(map[string]map[string]lingering),
-	}
+	g := newGrace(time.Minute)
 	if joins, leaves := g.filter(nil, here.ReplicaDown(there.replica), here, time.Now()); len(joins)+len(leaves) > 0 {
 		t.Errorf("down: told %v, %v", joins, leaves)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/trunkline/trunkline"
 )
@@ -10,10 +11,14 @@ import (
 const crowdChannels = 200
 
 // mountCrowd adds what no transcript has: topics whose clients say by which key
-// they are present, so that many may be, and that only some want the list.
-func mountCrowd(srv *trunkline.Server) {
+// they are present, so that many may be, and that only some want the list. Some
+// topics have a grace period.
+func mountCrowd(srv *trunkline.Server, grace time.Duration) {
 	socket := srv.Socket("/crowd", trunkline.SocketOptions{Connect: anonymous, MaxChannels: crowdChannels})
-	socket.Channel("crowd:*", func() trunkline.Channel { return &Crowd{} })
+	crowd := func() trunkline.Channel { return &Crowd{} }
+	socket.Channel("crowd:*", crowd)
+	socket.Channel("patient:*", crowd)
+	srv.Presence("patient:*", trunkline.PresenceOptions{Grace: grace})
 }
 
 // Crowd is a client's membership of such a topic.

@@ -30,16 +30,17 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:4400", "address to serve plain HTTP on")
 	// As in Phoenix, each change is told on its own.
 	diffInterval := flag.Duration("presence-diff-interval", -1, "least time between two presence diffs of a topic; negative: each change is told on its own")
+	grace := flag.Duration("presence-grace", 20*time.Second, "grace period of the topics patient:*")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *listen, *diffInterval); err != nil {
+	if err := run(ctx, *listen, *diffInterval, *grace); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, listen string, diffInterval time.Duration) error {
+func run(ctx context.Context, listen string, diffInterval, grace time.Duration) error {
 	url := os.Getenv("DATABASE_URL")
 	if url == "" {
 		db, err := devdb.Start(ctx, devdb.Options{DataDir: os.Getenv("TRUNKLINE_DATA_DIR"), Output: os.Stderr})
@@ -67,7 +68,7 @@ func run(ctx context.Context, listen string, diffInterval time.Duration) error {
 		return err
 	}
 	mount(srv)
-	mountCrowd(srv)
+	mountCrowd(srv, grace)
 	health := srv.HealthHandler()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /__server", hook(srv))

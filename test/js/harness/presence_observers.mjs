@@ -6,15 +6,19 @@ import WebSocket from "ws"
 
 const again = () => 200 + Math.random() * 300
 
+const count = (times, what) => times.set(what, (times.get(what) ?? 0) + 1)
+
 class Observer {
   #times = [] // of the busiest topic's diffs within the last second
   #presences = new Map()
   #left = new Set()
+  #came = new Map() // times, by topic and key; empty unless keys are watched
+  #went = new Map()
   #most = 0
   #joins = 0
 
   /** topics: the first is the busiest. */
-  constructor({ name, node, url, topics }) {
+  constructor({ name, node, url, topics, keys }) {
     this.name = name
     this.node = node
     this.socket = new Socket(url, { transport: WebSocket, reconnectAfterMs: again, rejoinAfterMs: again })
@@ -22,7 +26,11 @@ class Observer {
     for (const topic of topics) {
       const channel = this.socket.channel(topic, { observe: true })
       const presence = new Presence(channel)
-      presence.onLeave((key, current, left) => left.metas.forEach(meta => this.#left.add(meta.id)))
+      presence.onJoin((key, current) => { if (keys && !current) count(this.#came, `${topic} ${key}`) })
+      presence.onLeave((key, current, left) => {
+        left.metas.forEach(meta => this.#left.add(meta.id))
+        if (keys && current.metas.length === 0) count(this.#went, `${topic} ${key}`)
+      })
       channel.onMessage = (event, payload) => {
         if (event === "presence_diff" && topic === topics[0]) this.#count()
         return payload
@@ -42,6 +50,8 @@ class Observer {
 
   begin() {
     this.#left.clear()
+    this.#came.clear()
+    this.#went.clear()
     this.#most = 0
   }
 
@@ -51,7 +61,10 @@ class Observer {
       const keys = topics[topic] = {}
       presence.list((key, { metas }) => { keys[key] = metas.map(meta => meta.id) })
     }
-    return { name: this.name, node: this.node, joins: this.#joins, most: this.#most, left: [...this.#left], topics }
+    return {
+      name: this.name, node: this.node, joins: this.#joins, most: this.#most, left: [...this.#left], topics,
+      came: Object.fromEntries(this.#came), went: Object.fromEntries(this.#went),
+    }
   }
 }
 

@@ -31,15 +31,17 @@ type remote interface {
 	stop()
 }
 
-func newAudience(s settings, c *cluster) (*audience, error) {
+func newAudience(s settings, w watch, c *cluster) (*audience, error) {
 	a := &audience{cluster: c}
-	for home := range s.nodes {
-		for i := range s.observers {
+	for home := range c.nodes {
+		for i := range w.observers {
 			name := fmt.Sprintf("observer %d of %s", i+1, c.nodes[home].Name)
-			a.observers = append(a.observers, newObserver(name, home, s.watched(i, s.observers, crowdChannels-1), c))
+			o := newObserver(name, home, w.watched(i, w.observers, crowdChannels-1), c)
+			o.keys = w.keys
+			a.observers = append(a.observers, o)
 		}
 	}
-	p, err := startPhoenix(s, c)
+	p, err := startPhoenix(s, w, c)
 	a.phoenix = p
 	return a, err
 }

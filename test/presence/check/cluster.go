@@ -62,7 +62,7 @@ func newNode(name, program, logs, database string) *node {
 		Log:  filepath.Join(logs, name+".log"),
 		Command: func(address string) *exec.Cmd {
 			// The interval is the default of the library.
-			cmd := exec.Command(program, "-listen", address, "-presence-diff-interval", "50ms")
+			cmd := exec.Command(program, "-listen", address, "-presence-diff-interval", "50ms", "-presence-grace", gracePeriod.String())
 			cmd.Env = []string{
 				"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
 				"NODE_NAME=" + name, "DATABASE_URL=" + database,

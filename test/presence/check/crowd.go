@@ -136,6 +136,15 @@ func (cr *crowd) complain(format string, arguments ...any) {
 	cr.complaints = append(cr.complaints, fmt.Sprintf(format, arguments...))
 }
 
+// takeComplaints returns those since the last call.
+func (cr *crowd) takeComplaints() []string {
+	cr.mu.Lock()
+	defer cr.mu.Unlock()
+	complaints := cr.complaints
+	cr.complaints = nil
+	return complaints
+}
+
 func (cr *crowd) disconnected(m *member, err error) {
 	cr.lastLost.Store(time.Now().UnixNano())
 	cr.mu.Lock()

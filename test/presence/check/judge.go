@@ -75,6 +75,34 @@ func (j *judge) flickers(phase string, r report, live map[int]entry, hidden int)
 	}
 }
 
+// keys finds who seemed to come or go, in topics where only those who have left
+// for good may go, and have to, each once.
+func (j *judge) keys(phase string, r report, left map[string]string) {
+	var came, went, stayed []string
+	for where, times := range r.Came {
+		came = append(came, fmt.Sprintf("%s (%d times)", where, times))
+	}
+	for where, times := range r.Went {
+		if left[where] == "" || times > 1 {
+			went = append(went, fmt.Sprintf("%s (%d times)", where, times))
+		}
+	}
+	for where, topic := range left {
+		if _, watches := r.Topics[topic]; watches && r.Went[where] == 0 {
+			stayed = append(stayed, where)
+		}
+	}
+	if len(came) > 0 {
+		j.add(phase, kindFlicker, "%s was told that these joined: %s", r.Name, some(came))
+	}
+	if len(went) > 0 {
+		j.add(phase, kindFlicker, "%s was told that these left: %s", r.Name, some(went))
+	}
+	if len(stayed) > 0 {
+		j.add(phase, kindGhost, "%s was not told that these left: %s", r.Name, some(stayed))
+	}
+}
+
 // rate finds who was told too often.
 func (j *judge) rate(phase string, r report) {
 	if r.Most > maxDiffs {

@@ -29,6 +29,7 @@ type list struct {
 	joinRef string // of the join that the last state came after
 	pending []diff // came before the state
 	left    func(id int)
+	turned  func(key string, here bool) // a key came or went
 }
 
 // onState is phoenix.js's handler of presence_state.
@@ -81,6 +82,9 @@ func (l *list) syncState(state presences) {
 
 func (l *list) syncDiff(d diff) {
 	for key, p := range d.Joins {
+		if len(l.metas[key]) == 0 {
+			l.turned(key, true)
+		}
 		l.metas[key] = append(without(l.metas[key], p.Metas), p.Metas...)
 	}
 	for key, p := range d.Leaves {
@@ -92,6 +96,7 @@ func (l *list) syncDiff(d diff) {
 		}
 		if l.metas[key] = without(l.metas[key], p.Metas); len(l.metas[key]) == 0 {
 			delete(l.metas, key)
+			l.turned(key, false)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -220,6 +222,25 @@ func (m *member) move(node int) {
 	if m.socket != nil {
 		m.socket.close()
 	}
+}
+
+// wants are the topics that the member wants to be in.
+func (m *member) wants() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.topics))
+}
+
+// back is whether the member is in all topics that it wants to be in.
+func (m *member) back() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, ms := range m.topics {
+		if !ms.joined {
+			return false
+		}
+	}
+	return true
 }
 
 // where is the node that the member is on; false while it is away.

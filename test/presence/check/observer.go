@@ -24,12 +24,15 @@ type observer struct {
 	home    int
 	topics  []string
 	cluster *cluster
-	lastRef int // of the connection before; run's
+	keys    bool // whether it reports which keys come and go
+	lastRef int  // of the connection before; run's
 
 	mu      sync.Mutex
 	socket  *socket // nil while it is away
 	lists   map[string]*list
 	left    map[int]bool
+	came    map[string]int // times, by topic and key
+	went    map[string]int
 	rate    rate
 	joins   int
 	replies map[string]chan reply // to lists that it asked for, by ref
@@ -38,10 +41,14 @@ type observer struct {
 func newObserver(name string, home int, topics []string, c *cluster) *observer {
 	o := &observer{
 		name: name, home: home, topics: topics, cluster: c,
-		lists: map[string]*list{}, left: map[int]bool{}, replies: map[string]chan reply{},
+		lists: map[string]*list{}, left: map[int]bool{}, came: map[string]int{}, went: map[string]int{},
+		replies: map[string]chan reply{},
 	}
 	for _, topic := range topics {
-		o.lists[topic] = &list{metas: map[string][]meta{}, left: func(id int) { o.left[id] = true }}
+		o.lists[topic] = &list{
+			metas: map[string][]meta{}, left: func(id int) { o.left[id] = true },
+			turned: func(key string, here bool) { o.turned(topic, key, here) },
+		}
 	}
 	return o
 }
@@ -188,11 +195,24 @@ func (o *observer) ask(ctx context.Context, topic string) (listing, error) {
 	}
 }
 
+// turned is called with the lock held.
+func (o *observer) turned(topic, key string, here bool) {
+	switch {
+	case !o.keys:
+	case here:
+		o.came[place(topic, key)]++
+	default:
+		o.went[place(topic, key)]++
+	}
+}
+
 // begin begins a phase.
 func (o *observer) begin() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	clear(o.left)
+	clear(o.came)
+	clear(o.went)
 	o.rate.most = 0
 }
 
@@ -202,6 +222,7 @@ func (o *observer) report() report {
 	r := report{
 		Name: o.name, Node: o.home, Topics: map[string]listing{},
 		Left: slices.Sorted(maps.Keys(o.left)), Most: o.rate.most, Joins: o.joins,
+		Came: maps.Clone(o.came), Went: maps.Clone(o.went),
 	}
 	for topic, l := range o.lists {
 		listed := make(listing, len(l.metas))

@@ -19,6 +19,8 @@ const (
 	// renewLimit is for a network that has forgotten the connections: an attempt
 	// to connect that was under way is given up after 2 s.
 	renewLimit = healLimit + 2*time.Second
+	// gracePeriod is that of the topics patient:*.
+	gracePeriod = 20 * time.Second
 )
 
 const (
@@ -42,6 +44,7 @@ type phase struct {
 
 func phases() []phase {
 	return []phase{
+		{"rolling", false, (*check).rolling},
 		{"storm", true, (*check).storm},
 		{"churn", false, (*check).churn},
 		{"kill", false, (*check).kill},
@@ -66,7 +69,7 @@ func (k *check) storm(ctx context.Context) error {
 		return err
 	}
 	k.note("%d joins in %v", len(k.crowd.members), joined.Sub(k.began).Round(time.Millisecond))
-	return k.settle(ctx, "knowing of the last join", joined, changeLimit)
+	return k.settle(ctx, k.scene, "knowing of the last join", joined, changeLimit)
 }
 
 // churn: members come, go and change.
@@ -85,7 +88,7 @@ func (k *check) back(ctx context.Context) error {
 	if joined.Before(ended) {
 		joined = ended
 	}
-	return k.settle(ctx, "knowing of the last change", joined, changeLimit)
+	return k.settle(ctx, k.scene, "knowing of the last change", joined, changeLimit)
 }
 
 // kill: a node ends as by kill -9. Half of its members come back elsewhere at
@@ -170,7 +173,7 @@ func (k *check) reopen(ctx context.Context, node int) error {
 	if err := k.audience.home(ctx, node); err != nil {
 		return err
 	}
-	if err := k.settle(ctx, "agreement after the return of "+k.cluster.nodes[node].Name, time.Now(), changeLimit); err != nil {
+	if err := k.settle(ctx, k.scene, "agreement after the return of "+k.cluster.nodes[node].Name, time.Now(), changeLimit); err != nil {
 		return err
 	}
 	if err := k.crowd.balance(ctx, joinLimit); err != nil {
@@ -208,7 +211,7 @@ func (k *check) hole(ctx context.Context) error {
 	}
 	healed := time.Now()
 	k.note("%s was cut off for %v, with %d changes; %s", n.Name, healed.Sub(began).Round(time.Millisecond), changes, how)
-	return k.settle(ctx, "agreement after the hole", healed, limit)
+	return k.settle(ctx, k.scene, "agreement after the hole", healed, limit)
 }
 
 // restart: Postgres is away for a while, with changes as in hole.
@@ -226,5 +229,5 @@ func (k *check) restart(ctx context.Context) error {
 	}
 	healed := time.Now()
 	k.note("Postgres was away for %v, with %d changes", healed.Sub(began).Round(time.Millisecond), changes)
-	return k.settle(ctx, "agreement after the restart of Postgres", healed, healLimit)
+	return k.settle(ctx, k.scene, "agreement after the restart of Postgres", healed, healLimit)
 }

@@ -29,6 +29,7 @@ type phoenixObserver struct {
 	Node   int      `json:"node"`
 	URL    string   `json:"url"`
 	Topics []string `json:"topics"`
+	Keys   bool     `json:"keys"`
 }
 
 // A phoenix is the Node process, whose observers use phoenix.js.
@@ -41,7 +42,7 @@ type phoenix struct {
 	answers chan []byte // closed when the process ends
 }
 
-func startPhoenix(s settings, c *cluster) (*phoenix, error) {
+func startPhoenix(s settings, w watch, c *cluster) (*phoenix, error) {
 	if _, err := os.Stat(filepath.Join(s.js, "node_modules", "phoenix")); err != nil {
 		return nil, fmt.Errorf("phoenix.js is not installed, `npm ci` in %s does it: %w", s.js, err)
 	}
@@ -54,22 +55,22 @@ func startPhoenix(s settings, c *cluster) (*phoenix, error) {
 			return nil, err
 		}
 		p.balancers = append(p.balancers, balancer)
-		for i := range s.phoenix {
+		for i := range w.phoenix {
 			observers = append(observers, phoenixObserver{
 				Name: fmt.Sprintf("phoenix.js %d of %s", i+1, c.nodes[home].Name), Node: home,
-				URL: "ws://" + balancer.Address() + "/crowd", Topics: s.watched(i, s.phoenix, phoenixTopics),
+				URL: "ws://" + balancer.Address() + "/crowd", Topics: w.watched(i, w.phoenix, phoenixTopics), Keys: w.keys,
 			})
 		}
 	}
-	if err := p.launch(s); err != nil {
+	if err := p.launch(s, w.name+".log"); err != nil {
 		p.stop()
 		return nil, err
 	}
 	return p, p.command(object{"op": "start", "observers": observers}, nil)
 }
 
-func (p *phoenix) launch(s settings) error {
-	log, err := os.Create(filepath.Join(s.logs, "phoenix.log"))
+func (p *phoenix) launch(s settings, logName string) error {
+	log, err := os.Create(filepath.Join(s.logs, logName))
 	if err != nil {
 		return err
 	}
@@ -78,15 +79,15 @@ func (p *phoenix) launch(s settings) error {
 	cmd.Dir, cmd.Stderr = s.js, log
 	cmd.WaitDelay = time.Second
 	input, writer := io.Pipe()
-	reader, output := io.Pipe()
-	cmd.Stdin, cmd.Stdout = input, output
+	reader, answers := io.Pipe()
+	cmd.Stdin, cmd.Stdout = input, answers
 	if p.process, err = harness.Start(cmd); err != nil {
 		return err
 	}
 	p.input = writer
 	go func() { // ends with the process
 		<-p.process.Exited()
-		_ = output.Close()
+		_ = answers.Close()
 		_ = input.Close()
 	}()
 	go func() { // ends with the output
@@ -119,7 +120,7 @@ func (p *phoenix) command(command object, answer any) error {
 	select {
 	case line, ok := <-p.answers:
 		if !ok {
-			return errors.New("the Node process has ended: see phoenix.log")
+			return errors.New("the Node process has ended: see its log")
 		}
 		if answer == nil {
 			return nil

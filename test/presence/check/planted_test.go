@@ -39,8 +39,8 @@ func newStage(t *testing.T) *stage {
 		a.observers = append(a.observers, newObserver(fmt.Sprintf("observer of node %d", home+1), home, []string{bigTopic}, c))
 	}
 	k := &check{
-		journal: harness.NewJournal(io.Discard), cluster: c, audience: a, judge: &judge{},
-		crowd: &crowd{cluster: c, roll: newRoll()}, phase: "test", hidden: nobody,
+		journal: harness.NewJournal(io.Discard), cluster: c, judge: &judge{},
+		scene: scene{&crowd{cluster: c, roll: newRoll()}, a}, phase: "test", hidden: nobody,
 	}
 	s := &stage{k, t}
 	k.crowd.roll.enter(bigTopic, "ann", 0)
@@ -184,7 +184,7 @@ func TestLate(t *testing.T) {
 			s.tell(s.observer(0), "presence_diff", eveJoins)
 			told := time.AfterFunc(after, func() { s.tell(s.observer(1), "presence_diff", eveJoins) })
 			defer told.Stop()
-			if err := s.settle(t.Context(), "knowing", time.Now(), 3*time.Second); err != nil {
+			if err := s.settle(t.Context(), s.scene, "knowing", time.Now(), 3*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Until(time.Now().Add(time.Minute)))
@@ -254,4 +254,137 @@ func TestDisconnected(t *testing.T) {
 	s.mayLose = false
 	s.crowd.disconnected(&member{key: "ann"}, errors.New("cut"))
 	s.want("disconnected: [ann: cut]")
+}
+
+// deploying is a stage in the phase rolling, where both members are patients.
+func deploying(t *testing.T) (*stage, *deploy) {
+	t.Helper()
+	s := newStage(t)
+	for _, o := range s.audience.observers {
+		o.keys = true
+	}
+	return s, &deploy{check: s.check, patients: s.scene, left: map[string]string{}}
+}
+
+func (s *stage) wantOf(d *deploy, want string) {
+	s.t.Helper()
+	if err := d.verifyPatients(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	var found []string
+	for _, v := range s.judge.found {
+		found = append(found, v.String())
+	}
+	if want == "" && len(found) > 0 || want != "" && (len(found) != 1 || !strings.Contains(found[0], want)) {
+		s.t.Errorf("found %q, want %q", found, want)
+	}
+}
+
+// ann loses her connection and comes back with another meta.
+const (
+	annsFirstLeaves = annLeaves
+	annsNextJoins   = `{"joins":{"ann":{"metas":[{"id":3,"phx_ref":"c"}]}},"leaves":{}}`
+)
+
+func (s *stage) annReturns() {
+	s.crowd.roll.strike(bigTopic, 1)
+	s.crowd.roll.enter(bigTopic, "ann", 1)
+}
+
+func TestDeployUnseen(t *testing.T) {
+	t.Parallel()
+	for name, diffs := range map[string][]string{
+		"replaced":            {annUpdates},
+		"there twice between": {annsNextJoins, annsFirstLeaves},
+	} {
+		s, d := deploying(t)
+		s.annReturns()
+		for _, o := range s.audience.observers {
+			for _, diff := range diffs {
+				s.tell(o, "presence_diff", diff)
+			}
+		}
+		t.Log(name)
+		s.wantOf(d, "")
+	}
+}
+
+// Every meta that is told to leave is struck: only the key shows the flicker.
+func TestDeployFlicker(t *testing.T) {
+	t.Parallel()
+	s, d := deploying(t)
+	s.annReturns()
+	s.tell(s.observer(0), "presence_diff", annUpdates)
+	s.tell(s.observer(1), "presence_diff", annsFirstLeaves)
+	s.tell(s.observer(1), "presence_diff", annsNextJoins)
+	if err := d.verifyPatients(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"test: flicker: observer of node 2 was told that these joined: [crowd:big ann (1 times)]",
+		"test: flicker: observer of node 2 was told that these left: [crowd:big ann (1 times)]",
+	}
+	for i, v := range s.judge.found {
+		if len(s.judge.found) != len(want) || v.String() != want[i] {
+			t.Errorf("found %q, want %q", s.judge.found, want)
+		}
+	}
+	if len(s.judge.found) == 0 {
+		t.Error("nothing found")
+	}
+}
+
+// An observer that goes on at a node which does not know ann yet.
+func TestDeployFlickerByState(t *testing.T) {
+	t.Parallel()
+	s, d := deploying(t)
+	s.tell(s.observer(1), "presence_state", `{"bob":{"metas":[{"id":2,"phx_ref":"b"}]}}`)
+	s.crowd.roll.strike(bigTopic, 1)
+	s.tell(s.observer(0), "presence_diff", annLeaves)
+	d.left[place(bigTopic, "ann")] = bigTopic // who does not come back may go
+	s.wantOf(d, "")
+	s.tell(s.observer(1), "presence_diff", annJoins)
+	s.tell(s.observer(1), "presence_diff", annLeaves)
+	s.judge.found = nil
+	if err := d.verifyPatients(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if found := fmt.Sprint(s.judge.found); !strings.Contains(found, "left: [crowd:big ann (2 times)]") || !strings.Contains(found, "joined: [crowd:big ann (1 times)]") {
+		t.Errorf("found %s", found)
+	}
+}
+
+func TestDeployFlickerOfPhoenix(t *testing.T) {
+	t.Parallel()
+	s, d := deploying(t)
+	s.audience.phoenix = told{{
+		Name: "phoenix.js 1", Topics: map[string]listing{bigTopic: {"ann": {1}, "bob": {2}}},
+		Went: map[string]int{place(bigTopic, "ann"): 1},
+	}}
+	s.wantOf(d, "flicker: phoenix.js 1 was told that these left: [crowd:big ann (1 times)]")
+}
+
+// Who does not come back has to be told as leaving.
+func TestDeployLeaveNotTold(t *testing.T) {
+	t.Parallel()
+	s, d := deploying(t)
+	s.crowd.roll.strike(bigTopic, 1)
+	d.left[place(bigTopic, "ann")] = bigTopic
+	s.tell(s.observer(0), "presence_diff", annLeaves)
+	delete(s.observer(1).lists[bigTopic].metas, "ann")
+	s.wantOf(d, "ghost member: observer of node 2 was not told that these left: [crowd:big ann]")
+}
+
+func TestDepartureInTime(t *testing.T) {
+	t.Parallel()
+	due := time.Now()
+	for after, want := range map[time.Duration]string{
+		-3 * time.Second: "flicker: who did not come back was gone 3s before",
+		time.Second:      "",
+		3 * time.Second:  "late: the departure",
+	} {
+		s, d := deploying(t)
+		d.departure(due.Add(after), true, due)
+		s.want(want)
+	}
 }

@@ -3,6 +3,9 @@ package main
 // A listing is what somebody believes of a topic: the ids of the metas by key.
 type listing map[string][]int
 
+// place names a key in a topic, as phoenix.js's observers do.
+func place(topic, key string) string { return topic + " " + key }
+
 // A report is what one observer believes, and what it was told.
 type report struct {
 	Name string `json:"name"`
@@ -14,6 +17,10 @@ type report struct {
 	// Most is the largest number of diffs of the big topic that came within a
 	// second since the phase began.
 	Most int `json:"most"`
+	// Came and Went are how often keys joined and left since the phase began, by
+	// place; empty unless they are watched.
+	Came map[string]int `json:"came"`
+	Went map[string]int `json:"went"`
 	// Joins counts the joins of its channels so far.
 	Joins int `json:"joins"`
 }
@@ -30,6 +37,14 @@ func (l listing) agrees(wanted map[int]entry) bool {
 		}
 	}
 	return metas == len(wanted) // ids are listed once, or their number differs
+}
+
+// keys counts those that it believes in.
+func (r *report) keys() (n int) {
+	for _, l := range r.Topics {
+		n += len(l)
+	}
+	return n
 }
 
 // agrees is whether all that it believes is what was intended.

@@ -65,6 +65,19 @@ func (in intention) idsOf(node int) map[int]bool {
 	return ids
 }
 
+// idsOfKeys are all ids under any of the keys.
+func (in intention) idsOfKeys(keys map[string]*member) map[int]bool {
+	ids := map[int]bool{}
+	for _, entries := range in {
+		for id, e := range entries {
+			if keys[e.key] != nil {
+				ids[id] = true
+			}
+		}
+	}
+	return ids
+}
+
 // all are the entries of all topics by id.
 func (in intention) all() map[int]entry {
 	all := map[int]entry{}

@@ -21,8 +21,7 @@ type check struct {
 	settings settings
 	journal  *harness.Journal
 	cluster  *cluster
-	crowd    *crowd
-	audience *audience
+	scene    // of the phases without a grace period
 	judge    *judge
 	stalls   stalls
 
@@ -34,7 +33,14 @@ type check struct {
 
 	holes   int
 	victims int
+	rolls   int
 	figures []figure
+}
+
+// A scene is members and those who watch them.
+type scene struct {
+	crowd    *crowd
+	audience *audience
 }
 
 // runCheck returns what was broken; an error when it could not run.
@@ -50,7 +56,7 @@ func runCheck(ctx context.Context, s settings, out io.Writer) (found []violation
 		return nil, err
 	}
 	defects, err := k.cluster.stopNodes()
-	for _, d := range append(k.crowd.complaints, defects...) {
+	for _, d := range append(k.crowd.takeComplaints(), defects...) {
 		k.judge.add("all", kindComplaint, "%s", d)
 	}
 	k.summary()
@@ -61,7 +67,7 @@ func runCheck(ctx context.Context, s settings, out io.Writer) (found []violation
 func (k *check) work(ctx context.Context) (err error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	if k.audience, err = newAudience(k.settings, k.cluster); err != nil {
+	if k.audience, err = newAudience(k.settings, k.settings.watch(), k.cluster); err != nil {
 		return err
 	}
 	defer k.audience.phoenix.stop()
@@ -105,7 +111,7 @@ func (k *check) gather(ctx context.Context) error {
 		return err
 	}
 	k.note("%d members in %d topics after %v", len(k.crowd.members), len(k.settings.smallTopics()), joined.Sub(k.began).Round(time.Millisecond))
-	return k.settle(ctx, "knowing of the last join", joined, changeLimit)
+	return k.settle(ctx, k.scene, "knowing of the last join", joined, changeLimit)
 }
 
 // run does a phase and verifies it.
@@ -130,8 +136,8 @@ func (k *check) note(format string, arguments ...any) {
 }
 
 // settle waits until all observers agree with what is intended.
-func (k *check) settle(ctx context.Context, what string, since time.Time, limit time.Duration) error {
-	at, agreed, err := k.audience.agree(ctx, k.crowd.roll.intention, since.Add(limit+patience))
+func (k *check) settle(ctx context.Context, s scene, what string, since time.Time, limit time.Duration) error {
+	at, agreed, err := s.audience.agree(ctx, s.crowd.roll.intention, since.Add(limit+patience))
 	if err != nil {
 		return err
 	}
@@ -140,14 +146,13 @@ func (k *check) settle(ctx context.Context, what string, since time.Time, limit 
 		return nil
 	}
 	k.note("%s: not within %v", what, limit+patience)
-	reports, err := k.audience.reports(ctx)
-	k.compare(reports)
+	reports, err := s.audience.reports(ctx)
+	k.compare(reports, s.crowd.roll.intention())
 	return err
 }
 
 // compare compares what observers believe with what is intended.
-func (k *check) compare(reports []report) {
-	in := k.crowd.roll.intention()
+func (k *check) compare(reports []report, in intention) {
 	for _, r := range reports {
 		for topic, l := range r.Topics {
 			k.judge.compare(k.phase, r.Name, topic, l, in[topic])
@@ -179,16 +184,27 @@ func (k *check) timed(what string, since, until time.Time, limit time.Duration) 
 	k.judge.late(k.phase, what, took-stalled, limit)
 }
 
-// verify compares what observers and servers say with what is intended, and
-// looks at how they came to say so.
+// verify is what holds at the end of each phase.
 func (k *check) verify(ctx context.Context) error {
-	in := k.crowd.roll.intention()
-	live := in.all()
-	reports, err := k.audience.reports(ctx)
-	if err != nil {
+	if _, err := k.verifyScene(ctx, k.scene); err != nil {
 		return err
 	}
-	k.compare(reports)
+	if lost := k.crowd.takeLost(); len(lost) > 0 && !k.mayLose {
+		k.judge.add(k.phase, kindDisconnect, "%s", some(lost))
+	}
+	return nil
+}
+
+// verifyScene compares what observers and servers say with what is intended, and
+// looks at how they came to say so.
+func (k *check) verifyScene(ctx context.Context, s scene) ([]report, error) {
+	in := s.crowd.roll.intention()
+	live := in.all()
+	reports, err := s.audience.reports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k.compare(reports, in)
 	most := 0
 	for _, r := range reports {
 		k.judge.flickers(k.phase, r, live, k.hidden)
@@ -196,14 +212,7 @@ func (k *check) verify(ctx context.Context) error {
 		most = max(most, r.Most)
 	}
 	k.note("at most %d diffs a second", most)
-	err = k.audience.lists(ctx, func(node int, topic string, l listing) {
+	return reports, s.audience.lists(ctx, func(node int, topic string, l listing) {
 		k.judge.compare(k.phase, "the list of "+k.cluster.nodes[node].Name, topic, l, in[topic])
 	})
-	if err != nil {
-		return err
-	}
-	if lost := k.crowd.takeLost(); len(lost) > 0 && !k.mayLose {
-		k.judge.add(k.phase, kindDisconnect, "%s", some(lost))
-	}
-	return nil
 }

@@ -28,6 +28,7 @@ type settings struct {
 	tabs      int
 	observers int
 	phoenix   int
+	patients  int
 	phases    []string
 	js        string
 	logs      string
@@ -44,7 +45,8 @@ func parseSettings(arguments []string, out io.Writer) (settings, error) {
 	flags.IntVar(&s.tabs, "tabs", 100, "users who are there twice")
 	flags.IntVar(&s.observers, "observers", 10, "observers of each node in this process")
 	flags.IntVar(&s.phoenix, "phoenix", 2, "observers of each node with phoenix.js")
-	phases := flags.String("phases", strings.Join(phaseNames(), ","), "what to do, of these; all but the first are repeated")
+	flags.IntVar(&s.patients, "patients", 300, "users in topics with a grace period, of the phase rolling")
+	phases := flags.String("phases", strings.Join(phaseNames(), ","), "what to do, of these; all but storm are repeated")
 	flags.StringVar(&s.js, "js", "test/js", "directory with node_modules and harness")
 	flags.StringVar(&s.logs, "logs", "", "directory for the servers' logs; default: one that is deleted after a good run")
 	if err := flags.Parse(arguments); err != nil {
@@ -67,6 +69,7 @@ func (s settings) check() error {
 		{"tabs", s.tabs, 0},
 		{"observers", s.observers, 1},
 		{"phoenix", s.phoenix, 1},
+		{"patients", s.patients, 4 * leavers * s.nodes},
 		{"duration in seconds", int(s.duration.Seconds()), 1},
 		{"storm in seconds", int(s.storm.Seconds()), 1},
 	} {
@@ -107,11 +110,26 @@ func (s settings) smallTopics() []string {
 	return topics
 }
 
+// A watch is who watches what.
+type watch struct {
+	name  string   // of the log of phoenix.js
+	big   string   // the topic that all watch
+	small []string // those that they share
+	keys  bool     // whether they report which keys come and go
+	// observers and phoenix are how many each node has.
+	observers, phoenix int
+}
+
+// watch is that of the crowd.
+func (s settings) watch() watch {
+	return watch{name: "phoenix", big: bigTopic, small: s.smallTopics(), observers: s.observers, phoenix: s.phoenix}
+}
+
 // watched are the topics of the nth of n observers of a node: the big one, and
 // its share of the small ones, at most so many.
-func (s settings) watched(nth, n, most int) []string {
-	small := s.smallTopics()
-	topics := []string{bigTopic}
+func (w watch) watched(nth, n, most int) []string {
+	small := w.small
+	topics := []string{w.big}
 	for i := nth; i < len(small) && len(topics) <= most; i += n {
 		topics = append(topics, small[i])
 	}

@@ -163,3 +163,19 @@ func TestGraceReachesANodeThatStarts(t *testing.T) {
 		wantClients(t, fresh, "room")
 	})
 }
+
+// So it does where the others have nobody themselves, and never had.
+func TestGraceReachesANodeThatStartsAmongEmptyOnes(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T, n *network) {
+		nodes := n.startAll(2, graceful)
+		nodes[0].track("room", "ann")
+		time.Sleep(time.Second)
+		nodes[0].shutDown()
+		fresh := n.start("fresh", graceful)
+		within(t, time.Second, "readiness", func() bool { return fresh.tracker.Ready() == nil })
+		wantKeys(t, "room", "ann", fresh)
+		time.Sleep(6 * time.Second)
+		wantKeys(t, "room", "", fresh, nodes[1])
+	})
+}

@@ -7,7 +7,8 @@ import (
 )
 
 // A node that has started learns from a transfer who is there. Who lingers is in
-// no replica's set any more, so the transfer is preceded by that:
+// no replica's set any more, so the transfer is preceded by that. Who has nothing
+// to transfer is not asked, and answers the hello by it.
 //
 //	lingers  = version kind replicas count linger*
 //	linger   = milliseconds topic key count (replica clock owner meta)*
@@ -44,6 +45,30 @@ func (g *grace) adopt(others []lingering, s *State, now time.Time) (joins []*Ent
 	}
 	sortEntries(joins)
 	return joins
+}
+
+// lingersFor is what to tell a replica, if it has just started: then it knows
+// nothing of this one. It is called with the lock held.
+func (s *shard) lingersFor(asker Clock) []lingering {
+	if asker.Context[s.tracker.replica] > 0 {
+		return nil
+	}
+	return s.grace.all()
+}
+
+// greet is for those who say hello and will not ask.
+func (s *shard) greet(other Clock, now time.Time) {
+	node, ok := s.tracker.node(other.Replica)
+	if !ok {
+		return
+	}
+	var lingers []lingering
+	s.mu.Lock()
+	if s.state.Clocks().Context[s.tracker.replica] == 0 {
+		lingers = s.lingersFor(other)
+	}
+	s.mu.Unlock()
+	s.handOver(lingers, node, now)
 }
 
 // handOver tells a node what lingers here.

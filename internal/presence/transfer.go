@@ -88,6 +88,7 @@ func (s *shard) receive(i item) {
 	case msgHello:
 		s.owed = true
 		s.hurry()
+		s.greet(Clock{m.sender, clock.Context}, i.at)
 	case msgRequest:
 		s.transfer(Clock{m.sender, clock.Context})
 	case msgTransfer:
@@ -139,10 +140,7 @@ func (s *shard) transfer(asker Clock) {
 	s.mu.Lock()
 	delta := s.state.Extract(s.generations, asker.Replica, asker.Context)
 	clock := s.state.Clocks()
-	var lingers []lingering
-	if asker.Context[s.tracker.replica] == 0 { // it has just started
-		lingers = s.grace.all()
-	}
+	lingers := s.lingersFor(asker)
 	s.mu.Unlock()
 	s.handOver(lingers, node, time.Now())
 	if !delta.Empty() {

@@ -117,6 +117,13 @@ func (a *audience) agree(ctx context.Context, intended func() intention, deadlin
 		func(r *report, in intention) bool { return r.agrees(in) }, intended)
 }
 
+// know waits until all that is intended is shown to everybody, whatever else is.
+func (a *audience) know(ctx context.Context, intended func() intention, deadline time.Time) (time.Time, bool, error) {
+	return a.await(ctx, deadline,
+		func(o *observer, in intention) bool { r := o.report(); return r.knows(in) },
+		func(r *report, in intention) bool { return r.knows(in) }, intended)
+}
+
 // gone waits until none of the ids is shown any more to those for whom it
 // matters.
 func (a *audience) gone(ctx context.Context, ids map[int]bool, matters func(home int) bool, deadline time.Time) (time.Time, bool, error) {

@@ -25,7 +25,10 @@ type crowd struct {
 
 	mu         sync.Mutex
 	complaints []string
-	lost       []string // connections that ended since the phase began, with why
+	lost       []string        // connections that ended since the phase began, with why
+	late       map[string]bool // places of those who were away for too long
+
+	tooLong time.Duration // 0: no time is
 
 	running sync.WaitGroup
 }
@@ -134,6 +137,28 @@ func (cr *crowd) complain(format string, arguments ...any) {
 	cr.mu.Lock()
 	defer cr.mu.Unlock()
 	cr.complaints = append(cr.complaints, fmt.Sprintf(format, arguments...))
+}
+
+// returned notes who was away for too long.
+func (cr *crowd) returned(topic, key string, away time.Duration) {
+	if cr.tooLong == 0 || away <= cr.tooLong {
+		return
+	}
+	cr.mu.Lock()
+	defer cr.mu.Unlock()
+	if cr.late == nil {
+		cr.late = map[string]bool{}
+	}
+	cr.late[place(topic, key)] = true
+}
+
+// takeLate returns the places of those who were away for too long.
+func (cr *crowd) takeLate() map[string]bool {
+	cr.mu.Lock()
+	defer cr.mu.Unlock()
+	late := cr.late
+	cr.late = nil
+	return late
 }
 
 // takeComplaints returns those since the last call.

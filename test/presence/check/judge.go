@@ -76,14 +76,17 @@ func (j *judge) flickers(phase string, r report, live map[int]entry, hidden int)
 }
 
 // keys finds who seemed to come or go, in topics where only those who have left
-// for good may go, and have to, each once.
-func (j *judge) keys(phase string, r report, left map[string]string) {
+// for good may go, and have to, each once. Nothing is promised to those who come
+// back too late.
+func (j *judge) keys(phase string, r report, left map[string]string, late map[string]bool) {
 	var came, went, stayed []string
 	for where, times := range r.Came {
-		came = append(came, fmt.Sprintf("%s (%d times)", where, times))
+		if !late[where] {
+			came = append(came, fmt.Sprintf("%s (%d times)", where, times))
+		}
 	}
 	for where, times := range r.Went {
-		if left[where] == "" || times > 1 {
+		if !late[where] && (left[where] == "" || times > 1) {
 			went = append(went, fmt.Sprintf("%s (%d times)", where, times))
 		}
 	}

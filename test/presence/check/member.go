@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/trunkline/trunkline/test/harness"
 )
@@ -35,6 +36,7 @@ type membership struct {
 	id      int    // of the meta on the roll; 0 while away
 	joinRef string // of the latest join
 	joined  bool
+	lost    time.Time // when it was last in it
 }
 
 // run keeps the member connected until ctx ends.
@@ -84,6 +86,9 @@ func (m *member) away() {
 	m.socket = nil
 	for topic, ms := range m.topics {
 		m.crowd.roll.strike(topic, ms.id)
+		if ms.joined {
+			ms.lost = time.Now()
+		}
 		m.set(ms, false)
 		ms.id = 0
 	}
@@ -210,6 +215,9 @@ func (m *member) handle(frame []byte) error {
 		m.crowd.complain("%s on %s was answered %s", m.key, got.topic, got.payload)
 	} else if got.ref == ms.joinRef {
 		m.set(ms, true)
+		if !ms.lost.IsZero() {
+			m.crowd.returned(got.topic, m.key, time.Since(ms.lost))
+		}
 	}
 	return nil
 }

@@ -388,3 +388,24 @@ func TestDepartureInTime(t *testing.T) {
 		s.want(want)
 	}
 }
+
+// Who was away for longer than the grace period may go and come.
+func TestDeployTooLate(t *testing.T) {
+	t.Parallel()
+	for away, want := range map[time.Duration]int{19 * time.Second: 0, 17 * time.Second: 2} {
+		s, d := deploying(t)
+		d.crowd.members = make([]*member, 10)
+		d.crowd.tooLong = 18 * time.Second
+		d.crowd.returned(bigTopic, "ann", away)
+		s.annReturns()
+		s.tell(s.observer(0), "presence_diff", annUpdates)
+		s.tell(s.observer(1), "presence_diff", annsFirstLeaves)
+		s.tell(s.observer(1), "presence_diff", annsNextJoins)
+		if err := d.verifyPatients(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.judge.found) != want {
+			t.Errorf("away for %v: found %v", away, s.judge.found)
+		}
+	}
+}

@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // A listing is what somebody believes of a topic: the ids of the metas by key.
 type listing map[string][]int
 
@@ -52,6 +54,18 @@ func (r *report) agrees(in intention) bool {
 	for topic, l := range r.Topics {
 		if !l.agrees(in[topic]) {
 			return false
+		}
+	}
+	return true
+}
+
+// knows is whether all that is intended is in its lists.
+func (r *report) knows(in intention) bool {
+	for topic, l := range r.Topics {
+		for id, e := range in[topic] {
+			if !slices.Contains(l[e.key], id) {
+				return false
+			}
 		}
 	}
 	return true

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -68,7 +70,7 @@ func (k *check) rolling(ctx context.Context) error {
 
 // newPatients makes the patients, each in the topic of all and in a ward.
 func newPatients(c *cluster, n int, all string, ward func(number int) string) *crowd {
-	cr := &crowd{cluster: c, roll: newRoll()}
+	cr := &crowd{cluster: c, roll: newRoll(), tooLong: gracePeriod - graceMargin}
 	for i := range n {
 		m := &member{
 			number: i, key: fmt.Sprintf("patient-%04d", i), home: i % len(c.nodes),
@@ -186,7 +188,8 @@ func (d *deploy) restartNode(ctx context.Context, node int, end func(context.Con
 	return lost, d.awaitBack(ctx)
 }
 
-// awaitBack waits for those patients who come back.
+// awaitBack waits for those patients who come back, and until all are told: what a
+// node had not told yet when it is killed is lost.
 func (d *deploy) awaitBack(ctx context.Context) error {
 	for _, m := range d.patients.crowd.members {
 		for !m.held.Load() && !m.back() {
@@ -198,7 +201,11 @@ func (d *deploy) awaitBack(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	_, known, err := d.patients.audience.know(ctx, d.patients.crowd.roll.intention, time.Now().Add(changeLimit+patience))
+	if err == nil && !known {
+		d.judge.add(d.phase, kindMissing, "not all who came back were shown to all within %v", changeLimit+patience)
+	}
+	return err
 }
 
 func (d *deploy) stopNode(_ context.Context, node int) error {
@@ -272,9 +279,16 @@ func (d *deploy) verifyPatients(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	late := d.patients.crowd.takeLate()
+	if len(late) > 0 {
+		d.note("not judged, since they were away for more than %v: %s", d.patients.crowd.tooLong, some(slices.Collect(maps.Keys(late))))
+	}
+	if most := len(d.patients.crowd.members) / 10; len(late) > most {
+		return fmt.Errorf("%d came back too late, at most %d may: the machine is too slow", len(late), most)
+	}
 	leaves := 0
 	for _, r := range reports {
-		d.judge.keys(d.phase, r, d.left)
+		d.judge.keys(d.phase, r, d.left, late)
 		for _, times := range r.Went {
 			leaves += times
 		}

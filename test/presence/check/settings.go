@@ -46,7 +46,7 @@ func parseSettings(arguments []string, out io.Writer) (settings, error) {
 	flags.IntVar(&s.observers, "observers", 10, "observers of each node in this process")
 	flags.IntVar(&s.phoenix, "phoenix", 2, "observers of each node with phoenix.js")
 	flags.IntVar(&s.patients, "patients", 300, "users in topics with a grace period, of the phase rolling")
-	phases := flags.String("phases", strings.Join(phaseNames(), ","), "what to do, of these; all but storm are repeated")
+	phases := flags.String("phases", strings.Join(phaseNames(), ","), "what to do, of these; all but rolling and storm are repeated")
 	flags.StringVar(&s.js, "js", "test/js", "directory with node_modules and harness")
 	flags.StringVar(&s.logs, "logs", "", "directory for the servers' logs; default: one that is deleted after a good run")
 	if err := flags.Parse(arguments); err != nil {

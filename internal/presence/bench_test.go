@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 )
 
 const members = 5000
@@ -225,4 +226,41 @@ func BenchmarkDiffs(b *testing.B) {
 		ds.Add(list[:100], list[100:])
 		ds.Take("room:lobby")
 	}
+}
+
+// 5,000 members linger: what each broadcast period costs, and a node that
+// starts.
+func BenchmarkGrace(b *testing.B) {
+	now := time.Unix(1000, 0)
+	full := func(b *testing.B) (*State, *grace) {
+		s, g := crowd(b, "a", members, true), newGrace(time.Minute)
+		for owner := range Owner(members) {
+			g.filter(nil, s.LeaveOwner(owner), s, now)
+		}
+		return s, g
+	}
+	b.Run("expire", func(b *testing.B) {
+		_, g := full(b)
+		for b.Loop() {
+			g.expire(now)
+		}
+	})
+	b.Run("hand over", func(b *testing.B) {
+		_, g := full(b)
+		for b.Loop() {
+			appendLingers(nil, g.all(), now)
+		}
+	})
+	b.Run("take over", func(b *testing.B) {
+		s, g := full(b)
+		encoded := appendLingers(nil, g.all(), now)
+		for b.Loop() {
+			others, err := decodeLingers(encoded, now)
+			if err != nil {
+				b.Fatal(err)
+			}
+			newGrace(time.Minute).adopt(others, s, now)
+		}
+		b.ReportMetric(float64(len(encoded)), "bytes")
+	})
 }

@@ -15,6 +15,18 @@ from trunkline.append(@topic_ids::bigint[], @events::text[], @payloads::text[], 
 select a.bases::bigint[] as bases, a.inserted_at::timestamptz as inserted_at
 from trunkline.append_plain(@topic_ids::bigint[], @counts::bigint[], @places::integer[], @nths::integer[], @events::text[], @payloads::text[], @wait::boolean) a;
 
+-- name: AppendOne :many
+-- append_plain for one message: no function, no arrays. No row when there is no
+-- such topic, or somebody else holds its counter.
+with held as (
+    select t.id from trunkline.topics t where t.id = @topic_id::bigint for no key update skip locked
+), counted as (
+    update trunkline.topics t set head = t.head + 1 from held where t.id = held.id returning t.head
+)
+insert into trunkline.messages (topic_id, id, inserted_at, event, payload)
+select @topic_id::bigint, counted.head, clock_timestamp(), @event::text, @payload::text from counted
+returning id, inserted_at;
+
 -- name: Drain :many
 select d.outbox_id::bigint as outbox_id, d.topic::text as topic, d.ephemeral::boolean as ephemeral, d.event::text as event, d.payload::text as payload,
        coalesce(d.topic_id, 0)::bigint as topic_id, coalesce(d.status, 0)::smallint as status,

@@ -45,6 +45,50 @@ func (q *Queries) AppendBatch(ctx context.Context, db DBTX, arg AppendBatchParam
 	return i, err
 }
 
+const appendOne = `-- name: AppendOne :many
+with held as (
+    select t.id from trunkline.topics t where t.id = $1::bigint for no key update skip locked
+), counted as (
+    update trunkline.topics t set head = t.head + 1 from held where t.id = held.id returning t.head
+)
+insert into trunkline.messages (topic_id, id, inserted_at, event, payload)
+select $1::bigint, counted.head, clock_timestamp(), $2::text, $3::text from counted
+returning id, inserted_at
+`
+
+type AppendOneParams struct {
+	TopicID int64
+	Event   string
+	Payload string
+}
+
+type AppendOneRow struct {
+	ID         int64
+	InsertedAt pgtype.Timestamptz
+}
+
+// append_plain for one message: no function, no arrays. No row when there is no
+// such topic, or somebody else holds its counter.
+func (q *Queries) AppendOne(ctx context.Context, db DBTX, arg AppendOneParams) ([]AppendOneRow, error) {
+	rows, err := db.Query(ctx, appendOne, arg.TopicID, arg.Event, arg.Payload)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AppendOneRow
+	for rows.Next() {
+		var i AppendOneRow
+		if err := rows.Scan(&i.ID, &i.InsertedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const appendPlain = `-- name: AppendPlain :one
 select a.bases::bigint[] as bases, a.inserted_at::timestamptz as inserted_at
 from trunkline.append_plain($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::text[], $6::text[], $7::boolean) a

@@ -52,6 +52,11 @@ func (s *store) append(ctx context.Context, batch []entry, wait bool) (verdicts 
 		return nil, time.Time{}, nil
 	}
 	s.count("append")
+	if one := batch[0]; len(batch) == 1 && one.key == "" && one.refersTo == 0 {
+		if v, at, err := s.appendOne(ctx, one); err != nil || v.id != 0 {
+			return []verdict{v}, at, err
+		}
+	}
 	if columns, plain := plainColumns(batch, wait); plain {
 		return s.appendPlain(ctx, batch, columns)
 	}
@@ -67,6 +72,19 @@ func (s *store) append(ctx context.Context, batch []entry, wait bool) (verdicts 
 		verdicts[i] = verdict{status: status(result.Statuses[i]), id: result.Ids[i]}
 	}
 	return verdicts, result.InsertedAt.Time, nil
+}
+
+// appendOne is append for one message without a key. The verdict has no id when
+// the topic is held by somebody else, or missing.
+func (s *store) appendOne(ctx context.Context, e entry) (v verdict, insertedAt time.Time, err error) {
+	rows, err := s.queries.AppendOne(ctx, s.db, dbsqlc.AppendOneParams{TopicID: e.topicID, Event: e.event, Payload: string(e.payload)})
+	if err != nil {
+		return v, insertedAt, fmt.Errorf("storing a message: %w", err)
+	}
+	for _, row := range rows {
+		v.id, insertedAt = row.ID, row.InsertedAt.Time
+	}
+	return v, insertedAt, nil
 }
 
 // plainColumns returns a batch without keys and references, whose entries are

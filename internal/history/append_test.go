@@ -214,6 +214,46 @@ func TestBusyTopics(t *testing.T) {
 	}
 }
 
+// Single messages of many connections to one topic: each is stored or told to
+// try again, and the ids have no gap.
+func TestSingleMessagesAtOnce(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	s := storeOn(t, url)
+	topic := topicNamed(t, s, "a")
+	const writers, each = 6, 100
+	var parts sync.WaitGroup
+	for range writers {
+		parts.Go(func() {
+			s := storeOn(t, url)
+			for n := 0; n < each; {
+				verdicts, _, err := s.append(context.Background(), []entry{message(topic, "x")}, n%2 == 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				switch verdicts[0].status {
+				case statusStored:
+					n++
+				case statusBusy:
+				default:
+					t.Errorf("verdict %+v", verdicts[0])
+					return
+				}
+			}
+		})
+	}
+	parts.Wait()
+	for i, row := range all(t, s, topic) {
+		if row.id != int64(i+1) {
+			t.Fatalf("message %d has the id %d", i+1, row.id)
+		}
+	}
+	if n := len(all(t, s, topic)); n != writers*each {
+		t.Errorf("%d messages, want %d", n, writers*each)
+	}
+}
+
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -14,13 +14,14 @@ import (
 
 const (
 	backlogJobs    = 20_000
-	backlogListens = 5   // clients on each node
+	backlogListens = 3   // clients on each node
 	backlogLeast   = 100 // jobs done in each window
-	backlogMS      = 200 // a job takes, as the call of another service does
-	backlogEach    = 15 * time.Millisecond
-	backlogWindow  = 700 * time.Millisecond
-	backlogPause   = 160 * time.Millisecond // until what was switched shows
-	backlogRounds  = 7
+	// A job takes from backlogMS to three times as long, as calls of other services do.
+	backlogMS     = 100
+	backlogEach   = 5 * time.Millisecond
+	backlogWindow = 700 * time.Millisecond
+	backlogPause  = 160 * time.Millisecond // until what was switched shows
+	backlogRounds = 7
 	// backlogLimit is how many times the 99th percentile of live messages may
 	// take while the backlog is worked off.
 	backlogLimit = 1.5
@@ -95,7 +96,7 @@ func (l *live) queue(ctx context.Context) error {
 	}
 	jobs := make([]river.InsertManyParams, backlogJobs)
 	for i := range jobs {
-		jobs[i].Args = backlogArgs{MS: backlogMS}
+		jobs[i].Args = backlogArgs{MS: backlogMS + i%(2*backlogMS)}
 	}
 	_, err := l.river.InsertManyFast(ctx, jobs)
 	return err

@@ -80,7 +80,10 @@ func presences(list presence.Presences) Presences {
 // every topic.
 type PresenceOptions struct {
 	// Grace is how long a user whose last meta has gone is still shown. One who
-	// comes back within it, on any node, is not reported as having left.
+	// comes back within it, on any node, is not reported as having left, nor to
+	// those who watch on a node that has started meanwhile. A killed node's users
+	// are noticed first, after Config.PresenceDownPeriod. Default: none; for
+	// deploys, longer than clients take to join again, such as 20 s.
 	Grace time.Duration
 	// Fetch returns fields to show beside "metas", by key, such as names. It is
 	// called once for each diff, with all its keys, and for each list, so that

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http/httptest"
@@ -70,9 +71,30 @@ type recorder struct {
 	onEnd  func()
 
 	stalled atomic.Int64
+	gate    chan struct{} // not nil: send waits for it
+	pieces  []int         // frames of each sendAll
+}
+
+func (r *recorder) sendAll(frames []*wire.Frame, joined []byte) bool {
+	r.mu.Lock()
+	r.pieces = append(r.pieces, len(frames))
+	r.mu.Unlock()
+	for _, f := range frames {
+		if !bytes.HasPrefix(joined, f.WebSocket()) {
+			panic("the frames in one piece are others")
+		}
+		joined = joined[len(f.WebSocket()):]
+		if !r.send(f) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *recorder) send(f *wire.Frame) bool {
+	if r.gate != nil {
+		<-r.gate
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.code != 0 || r.cut {

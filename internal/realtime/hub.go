@@ -2,10 +2,8 @@ package realtime
 
 import (
 	"hash/maphash"
-	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 const (
@@ -20,8 +18,9 @@ const (
 // is never changed in place, so that a fan-out may walk it after releasing the
 // lock. A chunk's lock guards its subscribers. Lock order: shard, then chunk.
 type hub struct {
-	seed   maphash.Seed
-	shards [hubShards]hubShard
+	seed    maphash.Seed
+	shards  [hubShards]hubShard
+	helpers sync.WaitGroup // of fan-outs
 }
 
 type hubShard struct {
@@ -30,8 +29,10 @@ type hubShard struct {
 }
 
 type hubTopic struct {
-	chunks []*chunk
-	open   *chunk // has room, if any chunk has
+	chunks    []*chunk
+	open      *chunk          // has room, if any chunk has
+	functions []*subscription // never changed in place
+	sweep     sweep
 }
 
 type chunk struct {
@@ -74,6 +75,10 @@ func (h *hub) subscribe(s *subscription) {
 		t = &hubTopic{}
 		shard.topics[s.topic] = t
 	}
+	if s.fn != nil {
+		t.functions = append(slices.Clip(t.functions), s)
+		return
+	}
 	if t.open == nil {
 		t.open = &chunk{}
 		t.chunks = append(slices.Clip(t.chunks), t.open)
@@ -88,14 +93,27 @@ func (h *hub) subscribe(s *subscription) {
 	c.mu.Unlock()
 }
 
+// unsubscribe may be called again: nothing happens.
 func (h *hub) unsubscribe(s *subscription) {
 	shard := h.shard(s.topic)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	t, c := shard.topics[s.topic], s.chunk
-	if c == nil {
-		return // not subscribed, or unsubscribed before
+	t := shard.topics[s.topic]
+	switch {
+	case s.fn != nil && t != nil:
+		if i := slices.Index(t.functions, s); i >= 0 {
+			t.functions = slices.Delete(slices.Clone(t.functions), i, i+1)
+		}
+	case s.chunk != nil:
+		t.remove(s)
 	}
+	if t != nil && len(t.chunks) == 0 && len(t.functions) == 0 {
+		delete(shard.topics, s.topic)
+	}
+}
+
+func (t *hubTopic) remove(s *subscription) {
+	c := s.chunk
 	c.mu.Lock()
 	last := len(c.subs) - 1
 	c.subs[last].index = s.index
@@ -104,71 +122,26 @@ func (h *hub) unsubscribe(s *subscription) {
 	c.subs = c.subs[:last]
 	c.mu.Unlock()
 	s.chunk = nil
-	switch {
-	case last > 0:
+	if last > 0 {
 		t.open = c
-	case len(t.chunks) == 1:
-		delete(shard.topics, s.topic)
-	default:
-		t.chunks = slices.DeleteFunc(slices.Clone(t.chunks), func(x *chunk) bool { return x == c })
-		if t.open == c {
-			t.open = nil
-		}
+		return
+	}
+	t.chunks = slices.DeleteFunc(slices.Clone(t.chunks), func(x *chunk) bool { return x == c })
+	if t.open == c {
+		t.open = nil
 	}
 }
 
-// chunks are a topic's subscribers of this moment; the list is not to be
-// changed.
-func (h *hub) chunks(topic string) []*chunk {
+// find returns a topic and its subscribers of this moment, nil for none. The
+// lists are not to be changed.
+func (h *hub) find(topic string) (t *hubTopic, chunks []*chunk, functions []*subscription) {
 	shard := h.shard(topic)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
-	if t := shard.topics[topic]; t != nil {
-		return t.chunks
+	if t = shard.topics[topic]; t == nil {
+		return nil, nil, nil
 	}
-	return nil
-}
-
-// dispatch delivers b to the local subscribers and returns when all have it.
-// A fan-out of several chunks is split over the processors.
-func (h *hub) dispatch(b *Broadcast) (delivered int) {
-	chunks := h.chunks(b.Topic)
-	workers := min(runtime.GOMAXPROCS(0), len(chunks))
-	if workers <= 1 {
-		for _, c := range chunks {
-			delivered += c.dispatch(b)
-		}
-		return delivered
-	}
-	var next, total atomic.Int64
-	work := func() {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(chunks) {
-				return
-			}
-			total.Add(int64(chunks[i].dispatch(b)))
-		}
-	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
-	return int(total.Load())
-}
-
-// dispatch copies the subscribers first, so that nothing is written under the
-// lock.
-func (c *chunk) dispatch(b *Broadcast) (delivered int) {
-	var buf [chunkSize]*subscription
-	for _, s := range c.copyTo(&buf) {
-		if s.deliver(b) {
-			delivered++
-		}
-	}
-	return delivered
+	return t, t.chunks, t.functions
 }
 
 // copyTo returns the subscribers of this moment, in buf.
@@ -178,34 +151,10 @@ func (c *chunk) copyTo(buf *[chunkSize]*subscription) []*subscription {
 	return buf[:copy(buf[:], c.subs)]
 }
 
-func (s *subscription) deliver(b *Broadcast) bool {
-	switch {
-	case s.socket != nil:
-		if b.Event == "disconnect" {
-			s.socket.disconnect()
-			return true
-		}
-		return false
-	case s.fn != nil:
-		s.fn(b)
-		return true
-	case s.channel == b.from:
-		return false
-	case !s.member:
-		return s.channel.enqueueBroadcast(item{kind: itemInfo, msg: b})
-	case b.ID != 0 && s.channel.follower != nil:
-		return s.channel.follow(b)
-	case s.channel.intercepted(b.Event):
-		return s.channel.enqueueBroadcast(item{kind: itemOut, event: b.Event, payload: b.Payload})
-	default:
-		f, err := b.frame(s.channel.socket.version)
-		return err == nil && s.channel.socket.sendEphemeral(f)
-	}
-}
-
-// each calls f with every local subscriber of a topic.
+// each calls f with every local subscriber of a topic but functions.
 func (h *hub) each(topic string, f func(*subscription)) {
-	for _, c := range h.chunks(topic) {
+	_, chunks, _ := h.find(topic)
+	for _, c := range chunks {
 		var buf [chunkSize]*subscription
 		for _, s := range c.copyTo(&buf) {
 			f(s)
@@ -214,7 +163,13 @@ func (h *hub) each(topic string, f func(*subscription)) {
 }
 
 // count is the number of local subscribers of a topic.
-func (h *hub) count(topic string) (n int) {
-	h.each(topic, func(*subscription) { n++ })
+func (h *hub) count(topic string) int {
+	_, chunks, functions := h.find(topic)
+	n := len(functions)
+	for _, c := range chunks {
+		c.mu.Lock()
+		n += len(c.subs)
+		c.mu.Unlock()
+	}
 	return n
 }

@@ -108,6 +108,15 @@ func (s *longPollSession) waiting() int {
 	return s.bytes
 }
 
+func (s *longPollSession) sendAll(frames []*wire.Frame, _ []byte) bool {
+	for _, f := range frames {
+		if !s.send(f) {
+			return false
+		}
+	}
+	return true
+}
+
 // send queues a message. A client that polls too slowly for its queue loses its
 // session. A binary frame that is not UTF-8 fits in no JSON answer: it is
 // dropped, and the next poll answered with 500, as Phoenix does; but here the

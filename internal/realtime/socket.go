@@ -25,6 +25,8 @@ const (
 type transport interface {
 	// send queues a frame; false when the connection takes no more.
 	send(f *wire.Frame) bool
+	// sendAll queues frames, which are also given in one piece.
+	sendAll(frames []*wire.Frame, joined []byte) bool
 	// waiting is how many bytes wait for the client to take them.
 	waiting() int
 	// close ends the connection with a close code, after what is queued.
@@ -225,6 +227,19 @@ func (s *Socket) sendEphemeral(f *wire.Frame) bool {
 		return false
 	}
 	return s.transport.send(f)
+}
+
+// sendAllEphemeral is sendEphemeral for several frames, and returns how many
+// were sent.
+func (s *Socket) sendAllEphemeral(frames []*wire.Frame, joined []byte) int {
+	if s.durable.Load() && s.behind() {
+		s.engine.metrics.ephemeral.Add(float64(len(frames)))
+		return 0
+	}
+	if !s.transport.sendAll(frames, joined) {
+		return 0
+	}
+	return len(frames)
 }
 
 // behind reports whether the client's queue is half full, or about to be.

@@ -95,9 +95,12 @@ type webSocket struct {
 }
 
 func (t *webSocket) send(f *wire.Frame) bool { return t.conn.Send(f.WebSocket()) }
-func (t *webSocket) waiting() int            { return t.conn.Queued() }
-func (t *webSocket) close(code int)          { t.conn.Close(code, "") }
-func (t *webSocket) abort()                  { t.conn.Abort() }
+func (t *webSocket) sendAll(frames []*wire.Frame, joined []byte) bool {
+	return t.conn.SendAll(joined, len(frames))
+}
+func (t *webSocket) waiting() int   { return t.conn.Queued() }
+func (t *webSocket) close(code int) { t.conn.Close(code, "") }
+func (t *webSocket) abort()         { t.conn.Abort() }
 
 // HandleMessage is called by the connection, one message at a time. A frame
 // that cannot be decoded ends this connection only.

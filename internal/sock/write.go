@@ -25,6 +25,16 @@ func (c *Conn) Send(frame []byte) bool {
 	return true
 }
 
+// SendAll is Send for so many frames in one piece, of which either all are sent
+// or none.
+func (c *Conn) SendAll(frames []byte, count int) bool {
+	if !c.send(frames, false) {
+		return false
+	}
+	c.counts.messagesOut.Add(uint64(count))
+	return true
+}
+
 // Queued is how many bytes wait because the kernel does not take them yet.
 func (c *Conn) Queued() int {
 	c.mu.Lock()

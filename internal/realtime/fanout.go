@@ -97,8 +97,14 @@ func (s *sweep) work(f *fanOut) bool {
 	return true
 }
 
+// mayWork leaves half of the processors to others while several broadcasts are
+// under way: a round that takes longer carries more of them, so it costs less.
 func (s *sweep) mayWork() bool {
-	return s.workers < runtime.GOMAXPROCS(0) && slices.ContainsFunc(s.active, func(f *fanOut) bool { return len(f.left) > 0 })
+	most := runtime.GOMAXPROCS(0)
+	if len(s.active) > 1 {
+		most = max(1, most/2)
+	}
+	return s.workers < most && slices.ContainsFunc(s.active, func(f *fanOut) bool { return len(f.left) > 0 })
 }
 
 // fromHere is a copy of chunks that begins where the sweep goes next.

@@ -18,9 +18,8 @@ const (
 // is never changed in place, so that a fan-out may walk it after releasing the
 // lock. A chunk's lock guards its subscribers. Lock order: shard, then chunk.
 type hub struct {
-	seed    maphash.Seed
-	shards  [hubShards]hubShard
-	helpers sync.WaitGroup // of fan-outs
+	seed   maphash.Seed
+	shards [hubShards]hubShard
 }
 
 type hubShard struct {

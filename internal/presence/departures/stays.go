@@ -87,12 +87,6 @@ func (s *stays) leave(e *presence.Entry) {
 	}
 }
 
-func (s *stays) any() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.now) > 0 || len(s.changed) > 0
-}
-
 // batch is what is written at once. It is kept until its outcome is known.
 type batch struct {
 	came []*stay

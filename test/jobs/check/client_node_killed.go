@@ -77,7 +77,7 @@ func clientNodeKilled(ctx context.Context, s *scenario) error {
 		return err
 	}
 	payload := object{"key": page.ask.key, "steps": movedSteps, "step_ms": movedLong.Milliseconds()}
-	if err := browser.command(object{"op": "push", "event": "report", "payload": payload}, nil); err != nil {
+	if err := browser.Command(object{"op": "push", "event": "report", "payload": payload}, nil); err != nil {
 		return err
 	}
 	err = s.await(ctx, answerTimeout, "all jobs run", fmt.Sprintf(
@@ -209,7 +209,7 @@ func reported(_ *push, a answer) string {
 
 // awaitJoins waits until the client has joined so many times.
 func (p *phoenix) awaitJoins(ctx context.Context, joins int) error {
-	ctx, cancel := context.WithTimeout(ctx, phoenixTimeout)
+	ctx, cancel := context.WithTimeout(ctx, harness.PhoenixTimeout)
 	defer cancel()
 	for {
 		r, err := p.report()
@@ -217,7 +217,7 @@ func (p *phoenix) awaitJoins(ctx context.Context, joins int) error {
 			return err
 		}
 		if !harness.Pause(ctx, pollEvery) {
-			return fmt.Errorf("phoenix.js: %d joins within %v", len(r.Joins), phoenixTimeout)
+			return fmt.Errorf("phoenix.js: %d joins within %v", len(r.Joins), harness.PhoenixTimeout)
 		}
 	}
 }

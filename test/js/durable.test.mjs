@@ -187,3 +187,34 @@ test("typing is ephemeral: it has no id, and nobody gets it later", async t => {
   const { messages, last_id: lastID } = (await (await connect(t, second.socketURL)).join(topic, { last_seen_id: 0 })).reply
   assert.deepEqual([messages, lastID], [[], 0])
 })
+
+test("where the commit's outcome is lost there is no reply, and a push with a key is stored once", async t => {
+  const topic = newTopic()
+  const client = await connect(t, second.socketURL)
+  const room = await client.join(topic)
+  // The session dies at its commit, the first time for each message.
+  await sql.query(`
+    create sequence if not exists losses;
+    create or replace function lose_outcome() returns trigger language plpgsql as $$
+    begin
+      if nextval('losses') % 2 = 1 then perform pg_terminate_backend(pg_backend_pid()); end if;
+      return null;
+    end $$;
+    create constraint trigger lose_outcome after insert on trunkline.messages
+    deferrable initially deferred for each row when (new.payload like '%lose me%') execute function lose_outcome()`)
+  t.after(() => sql.query("drop trigger if exists lose_outcome on trunkline.messages; drop function lose_outcome; drop sequence losses"))
+
+  const outcome = await new Promise(resolve => {
+    const push = room.channel.push("new_msg", { body: "lose me" }, 2_000)
+    for (const status of ["ok", "error", "timeout"]) push.receive(status, response => resolve([status, response]))
+  })
+  assert.equal(outcome[0], "timeout", `answered with ${JSON.stringify(outcome)}`)
+  const key = randomUUID()
+  await sql.query("select setval('losses', 2)") // the next is lost
+  const reply = await room.push("new_msg", { body: "lose me, but once", key })
+  assert.deepEqual(await room.push("new_msg", { body: "lose me, but once", key }), reply)
+  const { rows } = await sql.query("select last_value::int as n from losses")
+  assert.ok(rows[0].n >= 4, `the session died ${rows[0].n} times`)
+  const { messages } = await room.push("history", { after: 0, limit: 10 })
+  assert.deepEqual(messages.map(m => [m.id, m.payload.body]), [[reply.id, "lose me, but once"]])
+})

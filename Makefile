@@ -67,7 +67,7 @@ fuzz: ## run every fuzz target for FUZZTIME each (60s)
 	scripts/fuzz $(FUZZTIME)
 
 ##@ Measure
-.PHONY: bench bench-compare bench-smoke
+.PHONY: bench bench-compare bench-scale bench-smoke
 
 bench: ## measure everything beside its floors (8 min) and rewrite the table of docs/performance.md
 	$(GO) run ./bench run --table docs/performance.md
@@ -77,6 +77,9 @@ bench-compare: ## SCENARIOS of the revision BASE and of the working tree in turn
 
 bench-smoke: ## all scenarios, tiny: whether everything arrives, not how fast
 	$(GO) run ./bench run --smoke
+
+bench-scale: ## what costs grow with, at three sizes each (4 min), for docs/scale.md
+	$(GO) run ./bench scale
 
 ##@ Check
 lint: $(golangci_lint) ## go vet and golangci-lint

@@ -6,6 +6,7 @@
 //	make bench                  all scenarios; rewrites the table of docs/performance.md
 //	make bench-smoke            all of them, tiny, for correctness only
 //	make bench-compare BASE=v1 SCENARIOS="fan-out rooms"
+//	make bench-scale            what costs grow with, for docs/scale.md
 //	go run ./bench run fan-out echo --profiles /tmp/profiles
 //
 // The load comes from this process (package load); servers (bench/server),
@@ -28,6 +29,7 @@ import (
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Run scenarios."`
 	Compare compareCommand `cmd:"" help:"Run scenarios on another revision and on this one, in turns."`
+	Scale   scaleCommand   `cmd:"" help:"Measure what costs grow with, at three sizes each."`
 	Floor   floorCommand   `cmd:"" hidden:""`
 }
 

@@ -33,6 +33,7 @@ var scenarios = []scenario{
 	{"durable", runDurable},
 	{"resume", runResume},
 	{"presence", runPresence},
+	{"jobs", runJobs},
 	{"cycles", runCycles},
 }
 
@@ -153,7 +154,12 @@ func (w *world) do(ctx context.Context, s scenario) (result, error) {
 
 // withCluster runs f on servers of a database of their own.
 func (w *world) withCluster(ctx context.Context, count int, f func([]*node) error) error {
-	nodes, stop, err := w.cluster(ctx, count)
+	return w.withServers(ctx, make([][]string, count), f)
+}
+
+// withServers is withCluster for servers with arguments of their own each.
+func (w *world) withServers(ctx context.Context, arguments [][]string, f func([]*node) error) error {
+	nodes, stop, err := w.cluster(ctx, arguments)
 	if err != nil {
 		return err
 	}

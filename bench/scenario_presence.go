@@ -23,53 +23,64 @@ const presenceTopic = "p:all"
 func runPresence(ctx context.Context, w *world) (r result, err error) {
 	count := w.scale(5000, 60)
 	err = w.withCluster(ctx, nodesOfCluster, func(nodes []*node) error {
-		l, err := load.New()
+		one, lists, converged, err := joinPresence(ctx, w, nodes, count)
 		if err != nil {
 			return err
 		}
-		defer l.Shut()
-		lists := newMemberLists(l, count)
-		l.Handle = lists.handle
-		var joined time.Time
-		one, err := w.measure(ctx, fmt.Sprintf("%d joins", count), nodes, func() error {
-			_, times, err := l.Open(load.OpenOptions{
-				Count: count, Path: nodes[0].path(), // one secret: all nodes take the token
-				Limit: 3 * time.Minute,
-				Client: func(i int) load.Client {
-					return load.Client{Address: nodes[i%len(nodes)].at(), Topic: presenceTopic, Params: fmt.Appendf(nil, `{"key":"%0*d"}`, keyDigits, i)}
-				},
-			})
-			if err != nil {
-				return err
-			}
-			joined = time.Now()
-			lists.joins = times
-			return l.Until(time.Minute, "clients that know everybody", func() (int, int) { return lists.complete, count })
-		})
-		if err != nil {
-			return err
-		}
-		converged := time.Since(joined)
-		for _, n := range nodes {
-			var members int
-			if err := n.ask(ctx, http.MethodGet, "/presences", url.Values{"topic": {presenceTopic}}, &members); err != nil {
-				return err
-			}
-			if members != count {
-				return fmt.Errorf("%s lists %d members, expected %d", n.Name, members, count)
-			}
-		}
-		one.unit, one.count, one.expected = "clients that know all", uint64(lists.complete), uint64(count)
 		one.note = fmt.Sprintf("%d presence_state, %d presence_diff, %d MB in all", lists.states, lists.diffs, lists.bytes>>20)
-		one.times(lists.joins)
 		r.rows = []row{one}
 		r.verdicts = []verdict{{
 			what: fmt.Sprintf("presence: %d joins in one topic on %d nodes, all clients converged after the last join", count, nodesOfCluster), value: converged.Seconds(), limit: 3, unit: "s",
 			measured: fmt.Sprintf("joins and convergence together %s s", short(one.seconds)),
 		}}
-		return one.complete()
+		return nil
 	})
 	return r, err
+}
+
+// joinPresence has so many join on all nodes and waits until all know all.
+// converged is how long that takes from the last join on.
+func joinPresence(ctx context.Context, w *world, nodes []*node, count int) (one row, lists *memberLists, converged time.Duration, err error) {
+	l, err := load.New()
+	if err != nil {
+		return one, nil, 0, err
+	}
+	defer l.Shut()
+	lists = newMemberLists(l, count)
+	l.Handle = lists.handle
+	var joined time.Time
+	one, err = w.measure(ctx, fmt.Sprintf("%d joins", count), nodes, func() error {
+		_, times, err := l.Open(load.OpenOptions{
+			Count: count, Path: nodes[0].path(), // one secret: all nodes take the token
+			Limit: 3 * time.Minute,
+			Client: func(i int) load.Client {
+				return load.Client{Address: nodes[i%len(nodes)].at(), Topic: presenceTopic, Params: fmt.Appendf(nil, `{"key":"%0*d"}`, keyDigits, i)}
+			},
+		})
+		if err != nil {
+			return err
+		}
+		joined = time.Now()
+		lists.joins = times
+		err = l.Until(time.Minute, "clients that know everybody", func() (int, int) { return lists.complete, count })
+		converged = time.Since(joined)
+		return err
+	})
+	if err != nil {
+		return one, nil, 0, err
+	}
+	for _, n := range nodes {
+		var members int
+		if err := n.ask(ctx, http.MethodGet, "/presences", url.Values{"topic": {presenceTopic}}, &members); err != nil {
+			return one, nil, 0, err
+		}
+		if members != count {
+			return one, nil, 0, fmt.Errorf("%s lists %d members, expected %d", n.Name, members, count)
+		}
+	}
+	one.unit, one.count, one.expected = "clients that know all", uint64(lists.complete), uint64(count)
+	one.times(lists.joins)
+	return one, lists, converged, one.complete()
 }
 
 // keyDigits is the length of members' keys.

@@ -105,9 +105,17 @@ func resume(ctx context.Context, w *world, n *node, label string, topics int, re
 		what: fmt.Sprintf("resume of %d clients by %d messages, %s", clients, missed, label), value: one.seconds, limit: 0.7, unit: "s",
 		measured: one.note,
 	}, verdict{
-		what: "history queries of that resume, " + label, value: after - queries, limit: 20, unit: "queries",
+		what: "history queries of that resume, " + label, value: after - queries, limit: queriesLimit(topics), unit: "queries",
 	})
 	return one.complete()
+}
+
+// queriesLimit is 20 for a topic that all come back to, and 3 a topic for many.
+func queriesLimit(topics int) float64 {
+	if topics == 1 {
+		return 20
+	}
+	return 3 * float64(topics)
 }
 
 // historyQueries is how many statements have read messages or topics.

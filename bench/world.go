@@ -65,8 +65,9 @@ type node struct {
 	pid     int
 }
 
-// cluster starts servers on a database of their own. stop ends them.
-func (w *world) cluster(ctx context.Context, count int) (nodes []*node, stop func() error, err error) {
+// cluster starts servers with these arguments on a database of their own. stop
+// ends them.
+func (w *world) cluster(ctx context.Context, arguments [][]string) (nodes []*node, stop func() error, err error) {
 	w.starts++
 	name := fmt.Sprint("bench_", w.starts)
 	conn, err := pgx.Connect(ctx, w.postgres.URL())
@@ -90,14 +91,14 @@ func (w *world) cluster(ctx context.Context, count int) (nodes []*node, stop fun
 		}
 		return errors.Join(errs...)
 	}
-	for i := range count {
+	for i, own := range arguments {
 		n := &node{Node: &harness.Node{Name: fmt.Sprintf("node-%d", i+1)}}
 		n.Log = filepath.Join(w.directory, fmt.Sprintf("%s-%s.log", name, n.Name))
 		if n.private, err = harness.FreeAddress(); err != nil {
 			return nil, nil, errors.Join(err, stop())
 		}
 		n.Command = func(address string) *exec.Cmd {
-			cmd := exec.Command(w.program, "--listen", address, "--private", n.private, "--node", n.Name)
+			cmd := exec.Command(w.program, append([]string{"--listen", address, "--private", n.private, "--node", n.Name}, own...)...)
 			cmd.Env = append(os.Environ(), "DATABASE_URL="+w.database, "SECRET_KEY_BASE="+secret)
 			return cmd
 		}

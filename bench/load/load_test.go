@@ -148,6 +148,39 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// Answers in another order are taken where that is allowed; lost, doubled and
+// unasked ones never are.
+func TestRequestsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		answers string
+		any     bool
+		next    uint64
+		fails   bool
+	}{
+		"in order":              {"012", false, 3, false},
+		"another order":         {"201", true, 3, false},
+		"another, not allowed":  {"10", false, 0, true},
+		"doubled":               {"11", true, 0, true},
+		"doubled, in order":     {"00", true, 1, true},
+		"one that nobody asked": {"3", true, 0, true},
+		"one is still awaited":  {"02", true, 1, false},
+	} {
+		l := newLoad(t)
+		c := &Conn{sent: []time.Time{l.Now(), l.Now(), l.Now()}}
+		r := NewRequests(l, nil, 128, nil)
+		r.AnyOrder, r.ended = tt.any, true
+		for _, n := range tt.answers {
+			if l.Err() == nil {
+				r.Handle(c, Envelope{Ref: []byte(string(n)), Payload: []byte("{}")})
+			}
+		}
+		if c.next != tt.next || (l.Err() != nil) != tt.fails {
+			t.Errorf("%s: next %d, %v", name, c.next, l.Err())
+		}
+	}
+}
+
 // A follower takes consecutive ids, in events and in replies to joins.
 func TestFollower(t *testing.T) {
 	t.Parallel()

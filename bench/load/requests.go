@@ -10,11 +10,14 @@ import (
 	"github.com/trunkline/trunkline/bench/stats"
 )
 
-// Requests drives pushes that are answered, each connection's in order. Those
+// Requests drives pushes that are answered, each connection's in order
+// unless AnyOrder. Those
 // of raw connections are echoed.
 type Requests struct {
 	// Latency is from the sending, or from when it was due, to the answer.
 	Latency *stats.Histogram
+	// AnyOrder lets a connection's answers come in another order than its pushes.
+	AnyOrder bool
 	// Sent and Received count pushes and answers.
 	Sent, Received uint64
 
@@ -109,7 +112,8 @@ func (r *Requests) Handle(c *Conn, e Envelope) {
 	if !ok {
 		return // to a join
 	}
-	if n != c.next || len(c.sent) == 0 {
+	i := n - c.next
+	if n < c.next || i >= uint64(len(c.sent)) || c.sent[i].IsZero() || i > 0 && !r.AnyOrder {
 		r.load.fail(fmt.Errorf("connection %d: the answer to push %d came, expected %d", c.ID, n, c.next))
 		return
 	}
@@ -117,11 +121,14 @@ func (r *Requests) Handle(c *Conn, e Envelope) {
 		r.load.fail(fmt.Errorf("connection %d: push %d was answered with %d", c.ID, n, echo))
 		return
 	}
-	c.next++
 	r.Received++
 	r.progress = r.load.Now()
-	r.Latency.Add(r.progress.Sub(c.sent[0]))
-	c.sent = c.sent[:copy(c.sent, c.sent[1:])]
+	r.Latency.Add(r.progress.Sub(c.sent[i]))
+	c.sent[i] = time.Time{}
+	for len(c.sent) > 0 && c.sent[0].IsZero() {
+		c.next++
+		c.sent = c.sent[:copy(c.sent, c.sent[1:])]
+	}
 	if r.run.Every == 0 && !r.ended {
 		r.send(c, time.Now())
 	}

@@ -28,6 +28,7 @@ type settings struct {
 	DatabaseURL string `name:"database-url" env:"DATABASE_URL" required:"" help:"Postgres of the run."`
 	Secret      string `env:"SECRET_KEY_BASE" required:"" help:"Secret that tokens are signed with."`
 	Node        string `help:"This node's name."`
+	Jobs        int    `default:"-1" help:"Jobs that this node runs at once; -1 sets none up."`
 }
 
 func main() {
@@ -52,6 +53,9 @@ func (s *settings) run(ctx context.Context) error {
 		return err
 	}
 	mount(srv)
+	if s.Jobs >= 0 {
+		setUpJobs(srv, s.Jobs)
+	}
 	public := http.NewServeMux()
 	health := srv.HealthHandler()
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {

@@ -234,6 +234,49 @@ func TestOffloadRepeats(t *testing.T) {
 	}
 }
 
+// A push that is repeated on another node is answered on both, at once.
+func TestOffloadRepeatedOnAnotherNode(t *testing.T) {
+	t.Parallel()
+	database := pgtest.URL(t)
+	w := &echoWorker{gate: make(chan struct{})}
+	a, b := startOffload(t, database, w, trunkline.JobsOptions{}), startOffload(t, database, w, trunkline.JobsOptions{})
+	first, second := dialClient(t, a.url, "ann"), dialClient(t, b.url, "ann")
+	first.join(`{}`)
+	second.join(`{}`)
+	ref := first.send("wait", `{"key": "k1", "text": "both"}`)
+	for event := ""; event != "progress"; {
+		_, event, _ = first.read()
+	}
+	again := second.send("wait", `{"key": "k1", "text": "other"}`)
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for moved := false; !moved; time.Sleep(5 * time.Millisecond) {
+		if err := conn.QueryRow(t.Context(), "select moved from trunkline.job_replies").Scan(&moved); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	close(w.gate)
+	for c, ref := range map[*wireClient]string{first: ref, second: again} {
+		for event := ""; event != "phx_reply"; {
+			var got any
+			var payload object
+			if got, event, payload = c.read(); event == "phx_reply" {
+				if got != ref {
+					t.Errorf("the reply of %v, want %s", got, ref)
+				}
+				want(t, "reply", payload, `{"status": "ok", "response": {"text": "both"}}`)
+			}
+		}
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("it took %v: told by a sweep only", took)
+	}
+}
+
 // A client that lost its node gets the answer on another one, once, as an
 // event: whether it comes back before the answer or after it.
 func TestOffloadSurvivesItsNode(t *testing.T) {

@@ -9,7 +9,8 @@ create table trunkline.job_replies (
     requester    text        not null, -- who may have the answer; '' where connections have no id
     key          text        not null,
     job_id       bigint,               -- null only within the inserting transaction
-    node         text        not null, -- where the client waits, as far as is known
+    node         text        not null, -- where it was asked last
+    moved        boolean     not null default false, -- it was asked on several nodes
     status       text,                 -- null until answered
     response     text,                 -- JSON
     created_at   timestamptz not null default now(),

@@ -9,8 +9,8 @@ returning id;
 update trunkline.job_replies set job_id = @job_id::bigint where id = @id::bigint;
 
 -- name: AskAgain :many
--- The repeat of a push: the answer goes to who asked last.
-update trunkline.job_replies set node = @node::text
+-- The repeat of a push.
+update trunkline.job_replies set node = @node::text, moved = moved or node <> @node::text
 where topic = @topic::text and requester = @requester::text and key = @key::text
 returning id, coalesce(status, '')::text as status, coalesce(response, '')::text as response;
 
@@ -21,7 +21,7 @@ select topic, key, node, answered_at is not null as answered from trunkline.job_
 -- The first answer counts.
 update trunkline.job_replies set status = @status::text, response = @response::text, answered_at = clock_timestamp()
 where id = @id::bigint and answered_at is null
-returning topic, node;
+returning topic, node, moved;
 
 -- name: MarkDelivered :exec
 update trunkline.job_replies set delivered_at = clock_timestamp()
@@ -45,7 +45,7 @@ with claims as (
     select unnest(@topics::text[]) as topic, unnest(@requesters::text[]) as requester, unnest(@keys::text[]) as key,
            unnest(@numbers::integer[]) as number
 )
-update trunkline.job_replies r set node = @node::text
+update trunkline.job_replies r set node = @node::text, moved = r.moved or r.node <> @node::text
 from claims c
 where r.topic = c.topic and r.requester = c.requester and r.key = c.key
 returning c.number::integer as number, r.id, r.key, coalesce(r.status, '')::text as status, coalesce(r.response, '')::text as response;

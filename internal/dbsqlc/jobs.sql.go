@@ -12,7 +12,7 @@ import (
 const answerReply = `-- name: AnswerReply :many
 update trunkline.job_replies set status = $1::text, response = $2::text, answered_at = clock_timestamp()
 where id = $3::bigint and answered_at is null
-returning topic, node
+returning topic, node, moved
 `
 
 type AnswerReplyParams struct {
@@ -24,6 +24,7 @@ type AnswerReplyParams struct {
 type AnswerReplyRow struct {
 	Topic string
 	Node  string
+	Moved bool
 }
 
 // The first answer counts.
@@ -36,7 +37,7 @@ func (q *Queries) AnswerReply(ctx context.Context, db DBTX, arg AnswerReplyParam
 	var items []AnswerReplyRow
 	for rows.Next() {
 		var i AnswerReplyRow
-		if err := rows.Scan(&i.Topic, &i.Node); err != nil {
+		if err := rows.Scan(&i.Topic, &i.Node, &i.Moved); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -80,7 +81,7 @@ func (q *Queries) AnswersOf(ctx context.Context, db DBTX, ids []int64) ([]Answer
 }
 
 const askAgain = `-- name: AskAgain :many
-update trunkline.job_replies set node = $1::text
+update trunkline.job_replies set node = $1::text, moved = moved or node <> $1::text
 where topic = $2::text and requester = $3::text and key = $4::text
 returning id, coalesce(status, '')::text as status, coalesce(response, '')::text as response
 `
@@ -98,7 +99,7 @@ type AskAgainRow struct {
 	Response string
 }
 
-// The repeat of a push: the answer goes to who asked last.
+// The repeat of a push.
 func (q *Queries) AskAgain(ctx context.Context, db DBTX, arg AskAgainParams) ([]AskAgainRow, error) {
 	rows, err := db.Query(ctx, askAgain,
 		arg.Node,
@@ -129,7 +130,7 @@ with claims as (
     select unnest($2::text[]) as topic, unnest($3::text[]) as requester, unnest($4::text[]) as key,
            unnest($5::integer[]) as number
 )
-update trunkline.job_replies r set node = $1::text
+update trunkline.job_replies r set node = $1::text, moved = r.moved or r.node <> $1::text
 from claims c
 where r.topic = c.topic and r.requester = c.requester and r.key = c.key
 returning c.number::integer as number, r.id, r.key, coalesce(r.status, '')::text as status, coalesce(r.response, '')::text as response

@@ -107,7 +107,13 @@ func (j *Jobs) answer(ctx context.Context, id int64, o outcome) error {
 	}
 	for _, row := range rows {
 		j.metrics.answers.WithLabelValues(o.status).Inc()
-		j.tell(row.Node, row.Topic, message{ID: id, Status: o.status, Data: o.response})
+		m := message{ID: id, Status: o.status, Data: o.response}
+		if row.Moved { // clients may wait on each of its nodes
+			j.handle(m)
+			j.send(func(body []byte) error { return j.config.Bus.Publish(KindJobs, row.Topic, body) }, m)
+			continue
+		}
+		j.tell(row.Node, row.Topic, m)
 	}
 	return nil
 }
@@ -121,22 +127,27 @@ type message struct {
 	Data   json.RawMessage `json:"data"`
 }
 
-// tell may fail: the sweep finds answers, and events are at most once.
+// tell tells one node.
 func (j *Jobs) tell(node, topic string, m message) {
 	if node == j.config.Bus.ID() {
 		j.handle(m)
 		return
 	}
+	j.send(func(body []byte) error { return j.config.Bus.PublishTo(node, KindJobs, topic, body) }, m)
+}
+
+// send may fail: the sweep finds answers, and events are at most once.
+func (j *Jobs) send(publish func(body []byte) error, m message) {
 	body, err := json.Marshal(m)
 	if err == nil {
-		err = j.config.Bus.PublishTo(node, KindJobs, topic, body)
+		err = publish(body)
 	}
 	if err != nil {
-		j.config.Logger.Warn("the node that waits for a job was not told", "node", node, "reply_id", m.ID, "error", err)
+		j.config.Logger.Warn("nodes that wait for a job were not told", "reply_id", m.ID, "error", err)
 	}
 }
 
-// HandleBus takes what tell sent. It does not block.
+// HandleBus takes what send sent. It does not block.
 func (j *Jobs) HandleBus(body []byte) {
 	var m message
 	if err := json.Unmarshal(body, &m); err != nil {

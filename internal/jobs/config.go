@@ -44,6 +44,8 @@ const (
 // Bus is the part of the cluster's bus that answers travel on.
 type Bus interface {
 	ID() string
+	// Publish sends to all other nodes.
+	Publish(kind byte, topic string, body []byte) error
 	PublishTo(node string, kind byte, topic string, body []byte) error
 }
 

@@ -12,9 +12,9 @@
 //   - The first answer of a job counts, and it is stored before anybody is told.
 //     Notifications are hints, the table is the truth: what a node has to
 //     deliver it finds without them, later.
-//   - An answer is delivered to every push that waits for it on the node that
-//     was asked last. Where nobody took it, it goes to one channel of the same
-//     requester and topic that joins or has joined, as an event.
+//   - An answer is delivered to every push that waits for it, on whichever node.
+//     Where nobody took it, it goes to one channel of the same requester and
+//     topic that joins or has joined, as an event.
 //   - Every job of the table is answered in the end: one that ended without its
 //     worker, cancelled or rescued too often, is answered by maintenance.
 package jobs

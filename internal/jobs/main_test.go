@@ -17,6 +17,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 type deafBus struct{}
 
 func (deafBus) ID() string                                   { return "test@aaaaaaaaaaaa" }
+func (deafBus) Publish(byte, string, []byte) error           { return nil }
 func (deafBus) PublishTo(string, byte, string, []byte) error { return nil }
 
 func open(t *testing.T, url string) *pgxpool.Pool {

@@ -29,7 +29,15 @@ func scaleNodes(ctx context.Context, w *world, size int) (costs []cost, err erro
 		if err := c.Run(load.RunOptions{Count: 10, Every: clusterRate, InFlight: 1000}); err != nil { // a warm-up
 			return err
 		}
-		idle, err := w.measure(ctx, "idle", nodes, func() error { return c.load.Idle(w.span(5 * time.Second)) })
+		before, err := notifications(ctx, nodes)
+		if err != nil {
+			return err
+		}
+		idle, err := w.measure(ctx, "idle", nodes, func() error { return c.load.Idle(w.span(10 * time.Second)) })
+		if err != nil {
+			return err
+		}
+		after, err := notifications(ctx, nodes)
 		if err != nil {
 			return err
 		}
@@ -57,6 +65,7 @@ func scaleNodes(ctx context.Context, w *world, size int) (costs []cost, err erro
 		}
 		packed := float64(c.Sent)
 		costs = []cost{
+			{"idle, notifications a second", (after - before) / idle.seconds},
 			{"idle, CPU ms a second of all nodes", idle.serverCPU.Seconds() * 1000 / idle.seconds},
 			{"idle, CPU ms a second of Postgres", idle.dataCPU.Seconds() * 1000 / idle.seconds},
 			{"a broadcast, 100 a second, CPU µs of all nodes", (slow.serverCPU.Seconds() - idle.serverCPU.Seconds()/idle.seconds*slow.seconds) * 1e6 / single},
@@ -70,6 +79,18 @@ func scaleNodes(ctx context.Context, w *world, size int) (costs []cost, err erro
 		return errors.Join(slow.complete(), full.row.complete())
 	})
 	return costs, err
+}
+
+// notifications is how many the nodes have sent.
+func notifications(ctx context.Context, nodes []*node) (sum float64, err error) {
+	for _, n := range nodes {
+		sent, err := n.metric(ctx, "trunkline_bus_sent_payloads_total")
+		if err != nil {
+			return 0, err
+		}
+		sum += sent
+	}
+	return sum, nil
 }
 
 // connections is how many the servers have open.

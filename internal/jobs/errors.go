@@ -33,6 +33,4 @@ var (
 	ErrName = fmt.Errorf("topic and requester are longer than %d bytes together", MaxNameBytes)
 	// ErrTooLarge: the answer is too large.
 	ErrTooLarge = fmt.Errorf("the answer is larger than %d bytes", MaxResponseBytes)
-	// ErrStopped: Run has returned.
-	ErrStopped = errors.New("the job client has stopped")
 )

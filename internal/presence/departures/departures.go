@@ -187,7 +187,7 @@ func (d *Departures) send(ctx context.Context, b *batch) error {
 	}
 	for _, w := range b.went {
 		params.Went = append(params.Went, w.number)
-		params.WentAgo = append(params.WentAgo, time.Since(w.at).Seconds())
+		params.WentAgo = append(params.WentAgo, time.Since(w.leftAt).Seconds())
 	}
 	goesOn := false
 	if err := d.statement(ctx, "writing", func(ctx context.Context, db dbsqlc.DBTX) (err error) {

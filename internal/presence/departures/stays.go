@@ -90,12 +90,7 @@ func (s *stays) leave(e *presence.Entry) {
 // batch is what is written at once. It is kept until its outcome is known.
 type batch struct {
 	came []*stay
-	went []went
-}
-
-type went struct {
-	*stay
-	at time.Time
+	went []*stay // leftAt is set, once, before they get here
 }
 
 // take returns what is to be written, nil for nothing.
@@ -113,7 +108,7 @@ func (s *stays) take(rows int) *batch {
 			b.came = append(b.came, is)
 		}
 		if !is.leftAt.IsZero() {
-			b.went = append(b.went, went{is, is.leftAt})
+			b.went = append(b.went, is)
 		}
 	}
 	if s.changed = s.changed[n:]; len(s.changed) == 0 {

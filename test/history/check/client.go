@@ -94,7 +94,7 @@ func (c *client) read() error {
 		if kind != websocket.MessageText {
 			return fmt.Errorf("binary frame %.20x", frame)
 		}
-		m, err := decode(frame)
+		m, err := harness.DecodeFrame(frame)
 		if err == nil {
 			err = c.handle(m)
 		}
@@ -106,19 +106,19 @@ func (c *client) read() error {
 }
 
 func (c *client) handle(m message) error {
-	if m.event != "phx_reply" {
+	if m.Event != "phx_reply" {
 		return c.onEvent(m)
 	}
 	c.mu.Lock()
-	waiting, ok := c.pending[m.ref]
-	delete(c.pending, m.ref)
+	waiting, ok := c.pending[m.Ref]
+	delete(c.pending, m.Ref)
 	c.mu.Unlock()
 	if !ok {
 		return nil // nobody waits any more
 	}
 	var r reply
-	if err := json.Unmarshal(m.payload, &r); err != nil {
-		return fmt.Errorf("reply %.200q: %w", m.payload, err)
+	if err := json.Unmarshal(m.Payload, &r); err != nil {
+		return fmt.Errorf("reply %.200q: %w", m.Payload, err)
 	}
 	return waiting.onReply(r)
 }
@@ -175,7 +175,7 @@ func (c *client) push(topic, event string, payload any, onReply func(reply) erro
 	joinRef := c.joinRefs[topic]
 	c.pending[ref] = pending{time.Now(), event == "phx_join" || event == "heartbeat", onReply}
 	c.mu.Unlock()
-	frame, err := encode(joinRef, ref, topic, event, payload)
+	frame, err := harness.EncodeFrame(joinRef, ref, topic, event, payload)
 	if err != nil {
 		return err
 	}

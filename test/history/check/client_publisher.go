@@ -121,7 +121,7 @@ func (p *clientPublisher) publishAgain(ctx context.Context, d draft, id int64) {
 
 func idOf(r reply) (int64, error) {
 	var answer struct{ ID int64 }
-	if err := r.into(&answer); err != nil || answer.ID < 1 {
+	if err := r.Into(&answer); err != nil || answer.ID < 1 {
 		return 0, fmt.Errorf("a publish was answered with %.100q, no id", r.Response)
 	}
 	return answer.ID, nil
@@ -165,8 +165,8 @@ func (p *clientPublisher) connected(ctx context.Context) bool {
 		}
 	}
 	c, err := dial(ctx, p.cluster.anyAddress(), p.cluster.token, &gate{}, func(m message) error {
-		if m.event == "phx_error" || m.event == "phx_close" {
-			return fmt.Errorf("%s on %s", m.event, m.topic)
+		if m.Event == "phx_error" || m.Event == "phx_close" {
+			return fmt.Errorf("%s on %s", m.Event, m.Topic)
 		}
 		return nil
 	})

@@ -14,11 +14,11 @@ func publishOnce(t *testing.T, once bool, answer func(try int, m message) []stri
 	tries := 0
 	var keys []string
 	f := startFake(t, func(_ int, m message) []string {
-		if m.event == "phx_join" {
+		if m.Event == "phx_join" {
 			return []string{replyTo(m, "ok", `{}`)}
 		}
 		var payload struct{ Body, Key string }
-		if err := json.Unmarshal(m.payload, &payload); err != nil {
+		if err := json.Unmarshal(m.Payload, &payload); err != nil {
 			t.Error(err)
 		}
 		keys = append(keys, payload.Key)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/trunkline/trunkline/test/harness"
 )
 
 // A fakeServer answers the messages of a client as a test says: each with
@@ -51,21 +53,21 @@ func (f *fakeServer) serve(t *testing.T, number int, ws *websocket.Conn) {
 		if err != nil {
 			return
 		}
-		m, err := decode(data)
+		m, err := harness.DecodeFrame(data)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		f.mu.Lock()
-		if m.event == "phx_join" {
+		if m.Event == "phx_join" {
 			var params object
-			if err := json.Unmarshal(m.payload, &params); err != nil {
+			if err := json.Unmarshal(m.Payload, &params); err != nil {
 				t.Error(err)
 			}
 			f.joins = append(f.joins, params)
 		}
 		frames := []string{replyTo(m, "ok", `{}`)}
-		if m.topic != heartbeatTopic {
+		if m.Topic != heartbeatTopic {
 			frames = f.answer(number, m)
 		}
 		f.mu.Unlock()
@@ -91,7 +93,7 @@ func (f *fakeServer) joined() []object {
 }
 
 func replyTo(m message, status, response string) string {
-	return fmt.Sprintf(`["%s","%s",%q,"phx_reply",{"status":%q,"response":%s}]`, m.ref, m.ref, m.topic, status, response)
+	return fmt.Sprintf(`["%s","%s",%q,"phx_reply",{"status":%q,"response":%s}]`, m.Ref, m.Ref, m.Topic, status, response)
 }
 
 func eventOn(topic, event, payload string) string {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -84,14 +83,14 @@ func (s *subscriber) connection(ctx context.Context) {
 		})
 	}
 	c, err := dial(ctx, s.cluster.anyAddress(), s.cluster.token, &s.gate, func(m message) error {
-		stream, ok := s.streams[m.topic]
+		stream, ok := s.streams[m.Topic]
 		switch {
 		case !ok:
 			return nil
-		case m.event == "phx_error" || m.event == "phx_close":
-			return failed(m.topic)
-		case durable[m.event]:
-			stream.onEvent(m.event, m.payload)
+		case m.Event == "phx_error" || m.Event == "phx_close":
+			return failed(m.Topic)
+		case durable[m.Event]:
+			stream.onEvent(m.Event, m.Payload)
 		}
 		return nil
 	})
@@ -132,6 +131,3 @@ func (s *subscriber) behind(heads map[string]int64) bool {
 	}
 	return false
 }
-
-// response decodes the response of a reply.
-func (r reply) into(v any) error { return json.Unmarshal(r.Response, v) }

@@ -55,7 +55,7 @@ func TestSubscriberFollows(t *testing.T) {
 	t.Parallel()
 	joins := 0
 	f, found := follow(t, 1, 9, 9, func(connection int, m message) []string {
-		if m.event != "phx_join" {
+		if m.Event != "phx_join" {
 			return []string{}
 		}
 		joins++
@@ -133,7 +133,7 @@ func TestSubscriberRecordsWhatIsWrong(t *testing.T) {
 			joins := 0
 			_, found := follow(t, c.number, c.deliveries, c.head, func(_ int, m message) []string {
 				switch {
-				case m.event != "phx_join":
+				case m.Event != "phx_join":
 					return []string{}
 				case joins == len(c.answers):
 					return []string{} // no answer
@@ -165,7 +165,7 @@ func TestSubscriberRecordsWhatIsWrong(t *testing.T) {
 func TestPausedSubscriber(t *testing.T) {
 	t.Parallel()
 	f := startFake(t, func(_ int, m message) []string {
-		if m.event != "phx_join" {
+		if m.Event != "phx_join" {
 			return []string{}
 		}
 		return []string{replyTo(m, "ok", page(2, false, 1, 2))}

@@ -163,7 +163,7 @@ const liveTopic = "live:chat"
 
 func (l *live) hear(m message, at time.Time) {
 	var said struct{ At time.Time }
-	if m.event == "said" && json.Unmarshal(m.payload, &said) == nil {
+	if m.Event == "said" && json.Unmarshal(m.Payload, &said) == nil {
 		l.took.add(at.Sub(said.At))
 	}
 }

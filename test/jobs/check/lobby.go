@@ -112,7 +112,7 @@ func (m *member) come(ctx context.Context) {
 func (m *member) connect(ctx context.Context) (*socket, error) {
 	shown, once := make(chan struct{}), sync.Once{}
 	c, err := dial(ctx, m.lobby.any().Address(), newUser(m.key), func(got message, _ time.Time) {
-		if got.event == "tracked" {
+		if got.Event == "tracked" {
 			once.Do(func() { close(shown) })
 		}
 	})

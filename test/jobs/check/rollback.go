@@ -25,7 +25,7 @@ func rollback(ctx context.Context, s *scenario) error {
 	}
 	var heard atomic.Int64
 	listener, err := dial(ctx, a.Address(), newUser("bob"), func(m message, _ time.Time) {
-		if m.event == "ordered" {
+		if m.Event == "ordered" {
 			heard.Add(1)
 		}
 	})

@@ -22,11 +22,7 @@ const (
 
 type object = map[string]any
 
-// A message is a text frame of version 2 of Phoenix's protocol, taken apart.
-type message struct {
-	ref, topic, event string
-	payload           json.RawMessage
-}
+type message = harness.Message
 
 // A socket is one connection of a user.
 type socket struct {
@@ -72,14 +68,10 @@ func (s *socket) read(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		var m message
-		var joinRef, ref *string
-		if err := json.Unmarshal(frame, &[]any{&joinRef, &ref, &m.topic, &m.event, &m.payload}); err != nil {
+		m, err := harness.DecodeFrame(frame)
+		if err != nil {
 			s.user.stray(string(frame))
 			continue
-		}
-		if ref != nil {
-			m.ref = *ref
 		}
 		s.handle(m, time.Now())
 	}
@@ -87,22 +79,19 @@ func (s *socket) read(ctx context.Context) {
 
 func (s *socket) handle(m message, at time.Time) {
 	switch {
-	case m.event == eventReply && m.topic == "phoenix":
-	case m.event == eventReply:
+	case m.Event == eventReply && m.Topic == "phoenix":
+	case m.Event == eventReply:
 		s.mu.Lock()
-		p := s.pushes[m.ref]
+		p := s.pushes[m.Ref]
 		s.mu.Unlock()
-		var in struct {
-			Status   string
-			Response json.RawMessage
-		}
-		if err := json.Unmarshal(m.payload, &in); err != nil || p == nil {
-			s.user.stray(fmt.Sprintf("%s %s %s", m.event, m.ref, m.payload))
+		var in harness.Reply
+		if err := json.Unmarshal(m.Payload, &in); err != nil || p == nil {
+			s.user.stray(fmt.Sprintf("%s %s %s", m.Event, m.Ref, m.Payload))
 			return
 		}
 		p.take(answer{at, eventReply, in.Status, in.Response})
-	case m.event == eventJobReply:
-		s.user.takeEvent(m.payload, at)
+	case m.Event == eventJobReply:
+		s.user.takeEvent(m.Payload, at)
 	case s.event != nil:
 		s.event(m, at)
 	}
@@ -120,7 +109,7 @@ func (s *socket) send(ctx context.Context, topic string, p *push, payload any) e
 		s.joinRefs[topic] = ref
 	}
 	s.pushes[ref] = p
-	frame, err := json.Marshal([]any{s.joinRefs[topic], ref, topic, p.event, payload})
+	frame, err := harness.EncodeFrame(s.joinRefs[topic], ref, topic, p.event, payload)
 	if err != nil {
 		return err
 	}

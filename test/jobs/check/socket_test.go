@@ -82,7 +82,7 @@ func TestSocketFiltersNothing(t *testing.T) {
 			last := make(chan struct{})
 			u := newUser("ann")
 			s, err := dial(t.Context(), address, u, func(m message, _ time.Time) {
-				if m.event == "last" {
+				if m.Event == "last" {
 					close(last)
 				}
 			})

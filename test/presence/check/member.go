@@ -194,29 +194,29 @@ func (m *member) read(ctx context.Context, s *socket) error {
 
 // handle takes a reply, or the end of a channel.
 func (m *member) handle(frame []byte) error {
-	got, err := decode(frame)
+	got, err := harness.DecodeFrame(frame)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ms := m.topics[got.topic]
-	if ms == nil || ms.joinRef != got.joinRef {
+	ms := m.topics[got.Topic]
+	if ms == nil || ms.joinRef != got.JoinRef {
 		return nil // of a channel that it has left
 	}
-	if got.event != "phx_reply" {
+	if got.Event != "phx_reply" {
 		return errRejoin
 	}
 	var r reply
-	if err := json.Unmarshal(got.payload, &r); err != nil {
+	if err := json.Unmarshal(got.Payload, &r); err != nil {
 		return err
 	}
 	if r.Status != "ok" {
-		m.crowd.complain("%s on %s was answered %s", m.key, got.topic, got.payload)
-	} else if got.ref == ms.joinRef {
+		m.crowd.complain("%s on %s was answered %s", m.key, got.Topic, got.Payload)
+	} else if got.Ref == ms.joinRef {
 		m.set(ms, true)
 		if !ms.lost.IsZero() {
-			m.crowd.returned(got.topic, m.key, time.Since(ms.lost))
+			m.crowd.returned(got.Topic, m.key, time.Since(ms.lost))
 		}
 	}
 	return nil

@@ -120,24 +120,24 @@ func (o *observer) cut() {
 
 // handle takes a frame. joinRef tells that of a topic's latest join.
 func (o *observer) handle(frame []byte, joinRef func(topic string) string, now time.Time) error {
-	m, err := decode(frame)
+	m, err := harness.DecodeFrame(frame)
 	if err != nil {
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := o.lists[m.topic]
+	l := o.lists[m.Topic]
 	if l == nil {
 		return nil // a heartbeat
 	}
-	switch m.event {
+	switch m.Event {
 	case "presence_state":
-		return l.onState(m.payload, joinRef(m.topic))
+		return l.onState(m.Payload, joinRef(m.Topic))
 	case "presence_diff":
-		if m.topic == o.topics[0] {
+		if m.Topic == o.topics[0] {
 			o.rate.count(now)
 		}
-		return l.onDiff(m.payload, joinRef(m.topic))
+		return l.onDiff(m.Payload, joinRef(m.Topic))
 	case "phx_reply":
 		return o.replied(m)
 	case "phx_error", "phx_close":
@@ -149,16 +149,16 @@ func (o *observer) handle(frame []byte, joinRef func(topic string) string, now t
 // replied is called with the lock held.
 func (o *observer) replied(m message) error {
 	var r reply
-	if err := json.Unmarshal(m.payload, &r); err != nil {
+	if err := json.Unmarshal(m.Payload, &r); err != nil {
 		return err
 	}
 	if r.Status != "ok" {
-		return fmt.Errorf("reply on %s: %.200s", m.topic, m.payload)
+		return fmt.Errorf("reply on %s: %.200s", m.Topic, m.Payload)
 	}
-	if waiting := o.replies[m.ref]; waiting != nil {
+	if waiting := o.replies[m.Ref]; waiting != nil {
 		waiting <- r
-		delete(o.replies, m.ref)
-	} else if m.ref == m.joinRef {
+		delete(o.replies, m.Ref)
+	} else if m.Ref == m.JoinRef {
 		o.joins++
 	}
 	return nil

@@ -62,7 +62,7 @@ func (s *socket) push(ctx context.Context, topic, event string, payload any) (re
 	if event == "phx_join" {
 		s.joinRefs[topic] = ref
 	}
-	frame, err := encode(s.joinRefs[topic], ref, topic, event, payload)
+	frame, err := harness.EncodeFrame(s.joinRefs[topic], ref, topic, event, payload)
 	if err != nil {
 		return "", err
 	}

@@ -137,6 +137,29 @@ func BenchmarkGroup(b *testing.B) {
 	}
 }
 
+// presence_state for one that joins: the JSON of the list, with the list's map
+// and without it.
+func BenchmarkState(b *testing.B) {
+	tr := lonelyTracker(b, nil)
+	for i := range members {
+		if _, err := tr.Track(tr.NewOwner(), "room:lobby", fmt.Sprint("user:", i), json.RawMessage(`{"online_at":1712345678,"device":"phone"}`)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("List", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			b.SetBytes(int64(len(tr.List(b.Context(), "room:lobby").AppendJSON(nil))))
+		}
+	})
+	b.Run("ListJSON", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			b.SetBytes(int64(len(tr.ListJSON(b.Context(), "room:lobby"))))
+		}
+	})
+}
+
 // A transfer of 100 changes among 5,000: from a generation, from the state, and
 // of everything.
 func BenchmarkExtract(b *testing.B) {

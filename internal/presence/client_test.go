@@ -37,11 +37,7 @@ func (nd *node) watch(topic string) *client {
 
 // state is what the channel pushes as presence_state.
 func (nd *node) state(topic string) []byte {
-	state, err := json.Marshal(nd.tracker.List(context.Background(), topic))
-	if err != nil {
-		nd.net.t.Errorf("state: %v", err)
-	}
-	return state
+	return nd.tracker.ListJSON(context.Background(), topic)
 }
 
 // push gives a subscriber its presence_state.

@@ -93,6 +93,31 @@ func (p Presences) AppendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
+// entriesJSON is the JSON of the list that sorted entries of one topic make:
+// that of collect's, without making it.
+func entriesJSON(entries []*Entry) []byte {
+	size := len("{}")
+	for _, e := range entries {
+		size += len(`"":{"metas":[]},`) + len(e.Key) + len(e.Meta)
+	}
+	b := append(make([]byte, 0, size), '{')
+	for i, e := range entries {
+		if i > 0 && entries[i-1].Key == e.Key {
+			b = append(b, ',')
+		} else {
+			if i > 0 {
+				b = append(b, "]},"...)
+			}
+			b = append(appendJSONString(b, e.Key), `:{"metas":[`...)
+		}
+		b = append(b, e.Meta...)
+	}
+	if len(entries) > 0 {
+		b = append(b, "]}"...)
+	}
+	return append(b, '}')
+}
+
 // MarshalJSON gives the JSON of AppendJSON.
 func (p Presences) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
 
@@ -106,6 +131,9 @@ func (l Listed) AppendJSON(b []byte) []byte {
 		b = append(b, meta...)
 	}
 	b = append(b, ']')
+	if len(l.Fetched) == 0 {
+		return append(b, '}')
+	}
 	for _, name := range slices.Sorted(maps.Keys(l.Fetched)) {
 		if name != "metas" {
 			b = append(appendJSONString(append(b, ','), name), ':')

@@ -155,6 +155,16 @@ func (t *Tracker) List(ctx context.Context, topic string) Presences {
 	return list
 }
 
+// ListJSON returns the JSON of List: the payload of presence_state. Nothing is
+// kept of it between calls, so it is as new as List is. Without Options.Fetch it
+// costs little more than the copying of its bytes.
+func (t *Tracker) ListJSON(ctx context.Context, topic string) []byte {
+	if t.config.Options(topic).Fetch != nil {
+		return t.List(ctx, topic).AppendJSON(nil)
+	}
+	return entriesJSON(t.shard(topic).list(topic))
+}
+
 // GetByKey returns one key of the topic's list; false if it is not there.
 func (t *Tracker) GetByKey(ctx context.Context, topic, key string) (Listed, bool) {
 	list := collect(t.shard(topic).list(topic, key))

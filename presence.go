@@ -201,6 +201,13 @@ func (s *Server) Presences(ctx context.Context, topic string) Presences {
 	return presences(s.tracker.List(ctx, topic))
 }
 
+// PresenceState is the JSON of Presences, the payload of presence_state, for
+// Push, Broadcast and replies. In a large topic it costs a small part of
+// encoding Presences, unless the topic has PresenceOptions.Fetch.
+func (s *Server) PresenceState(ctx context.Context, topic string) Payload {
+	return Payload{realtime.Payload{Data: s.tracker.ListJSON(ctx, topic)}}
+}
+
 // PresenceByKey is one key of Presences; false when it is not there.
 func (s *Server) PresenceByKey(ctx context.Context, topic, key string) (PresenceEntry, bool) {
 	entry, ok := s.tracker.GetByKey(ctx, topic, key)

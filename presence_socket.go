@@ -32,10 +32,15 @@ func (s *Socket) UpdateFunc(key string, change func(meta map[string]any) map[str
 // Untrack ends Track under a key; silent when there is none.
 func (s *Socket) Untrack(key string) { s.tracked().Untrack(s.Topic(), key) }
 
-// Presences is who is in the topic: push it as presence_state after the join,
-// from HandleInfo.
+// Presences is who is in the topic.
 func (s *Socket) Presences(ctx context.Context) Presences {
 	return s.handler.srv.Presences(ctx, s.Topic())
+}
+
+// PresenceState is who is in the topic, as JSON: push it as presence_state after
+// the join, from HandleInfo.
+func (s *Socket) PresenceState(ctx context.Context) Payload {
+	return s.handler.srv.PresenceState(ctx, s.Topic())
 }
 
 func (s *Socket) tracked() *Tracked {

@@ -24,7 +24,7 @@ func (l *lounge) HandleInfo(ctx context.Context, s *trunkline.Socket, _ any) err
 	if _, err := s.Track(l.user, map[string]string{"device": "phone"}); err != nil {
 		return err
 	}
-	return s.Push("presence_state", s.Presences(ctx))
+	return s.Push("presence_state", s.PresenceState(ctx))
 }
 
 // A channel that tracks its user, and a client that keeps the list from

@@ -37,7 +37,7 @@ func (r *room) HandleInfo(ctx context.Context, s *trunkline.Socket, msg any) err
 		if _, err := s.Track(r.user.id, r.presence); err != nil {
 			return err
 		}
-		return s.Push("presence_state", s.Presences(ctx))
+		return s.Push("presence_state", s.PresenceState(ctx))
 	case typingOver:
 		if msg.event == r.typingEvents {
 			return r.setTyping(s, false)

@@ -47,7 +47,7 @@ func (c *Crowd) HandleInfo(ctx context.Context, s *trunkline.Socket, _ any) erro
 		}
 	}
 	if c.params.Observe {
-		return s.Push("presence_state", s.Presences(ctx))
+		return s.Push("presence_state", s.PresenceState(ctx))
 	}
 	return nil
 }

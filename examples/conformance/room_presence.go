@@ -18,7 +18,7 @@ func (r *Room) appear(ctx context.Context, s *trunkline.Socket, device any) erro
 	if _, err := s.Track(r.user, object{"device": device, "status": "online"}); err != nil {
 		return err
 	}
-	return s.Push("presence_state", s.Presences(ctx))
+	return s.Push("presence_state", s.PresenceState(ctx))
 }
 
 // presence has the clauses of HandleIn that are about presence.

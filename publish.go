@@ -1,7 +1,9 @@
 package trunkline
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -101,6 +103,9 @@ func (s *Server) change(payload any, f func(*history.History, []byte) (int64, er
 	h := s.history.Load()
 	if h == nil {
 		return 0, errStarting
+	}
+	if raw, ok := payload.(json.RawMessage); ok {
+		return f(h, bytes.Clone(raw)) // who stores it checks it; the caller may use its bytes again
 	}
 	p, err := encode(payload)
 	if err != nil {

@@ -288,9 +288,9 @@ func (s *Server) closePools() {
 // Node is this node's id in the cluster, unique for each start.
 func (s *Server) Node() string { return s.bus.ID() }
 
-// Broadcast sends an event to every subscriber of a topic, on all nodes; those
-// of this node have it when it returns. At most once: a node that cannot be
-// reached misses it.
+// Broadcast sends an event to every subscriber of a topic, on all nodes; to those
+// of this node it goes before whatever is sent after Broadcast returned. At most
+// once: a node that cannot be reached misses it.
 func (s *Server) Broadcast(topic, event string, payload any) error {
 	return s.broadcast(payload, func(p realtime.Payload) error { return s.engine.Broadcast(topic, event, p) })
 }

@@ -50,10 +50,10 @@ func NewEngine(cfg Config) *Engine {
 	return e
 }
 
-// Broadcast sends an event to every subscriber of topic in the cluster: those
-// of this node have it when it returns, the others at most once, soon after.
-// It is an error of the caller when the payload cannot be encoded for some
-// subscriber; the others have got it then.
+// Broadcast sends an event to every subscriber of topic in the cluster: to those
+// of this node it goes before anything that is sent after Broadcast returned, to
+// the others at most once, soon after. It is an error of the caller when the
+// payload cannot be encoded for some subscriber; the others get it then.
 func (e *Engine) Broadcast(topic, event string, p Payload) error {
 	return e.broadcast(&Broadcast{Topic: topic, Event: event, Payload: p}, true)
 }
@@ -76,7 +76,7 @@ func (e *Engine) DirectBroadcast(node, topic, event string, p Payload) error {
 
 func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 	e.metrics.broadcasts.Inc()
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b)))
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool)))
 	err := b.err()
 	if cluster && e.cfg.Bus != nil {
 		if busErr := e.cfg.Bus.Publish(KindBroadcast, b.Topic, BroadcastBody(b.Event, b.Payload)); busErr != nil {
@@ -89,7 +89,7 @@ func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 // Deliver hands a stored message to this node's subscribers. It must be called
 // with each id of a topic once, in order and one at a time.
 func (e *Engine) Deliver(b *Broadcast) {
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b)))
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool)))
 	if err := b.err(); err != nil {
 		e.log.Warn("a stored message did not reach every subscriber", "id", b.ID, "error", err)
 	}
@@ -112,7 +112,7 @@ func (e *Engine) HandleBus(topic string, body []byte) {
 		e.log.Error("bus message dropped", "error", err)
 		return
 	}
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b)))
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool)))
 	if err := b.err(); err != nil {
 		e.log.Warn("a broadcast of another node did not reach every subscriber", "error", err)
 	}

@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/trunkline/trunkline/internal/sock"
 	"github.com/trunkline/trunkline/internal/token"
 	"github.com/trunkline/trunkline/internal/wire"
 )
@@ -71,34 +71,17 @@ type recorder struct {
 	onEnd  func()
 
 	stalled atomic.Int64
-	gate    chan struct{} // not nil: send waits for it
-	pieces  []int         // frames of each sendAll
+	posted  int // frames that may wait for a batch
 }
 
-func (r *recorder) sendAll(frames []*wire.Frame, joined []byte) bool {
-	r.mu.Lock()
-	r.pieces = append(r.pieces, len(frames))
-	r.mu.Unlock()
-	for _, f := range frames {
-		if !bytes.HasPrefix(joined, f.WebSocket()) {
-			panic("the frames in one piece are others")
-		}
-		joined = joined[len(f.WebSocket()):]
-		if !r.send(f) {
-			return false
-		}
-	}
-	return true
-}
-
-func (r *recorder) send(f *wire.Frame) bool {
-	if r.gate != nil {
-		<-r.gate
-	}
+func (r *recorder) send(f *wire.Frame, batch *sock.Batch) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.code != 0 || r.cut {
 		return false
+	}
+	if batch != nil {
+		r.posted++
 	}
 	r.frames = append(r.frames, string(f.Payload()))
 	return true

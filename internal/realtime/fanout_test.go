@@ -3,81 +3,49 @@ package realtime
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"github.com/trunkline/trunkline/internal/wire"
 )
 
-// Broadcasts to a large topic that come while one goes out get on in one piece; a
-// sender does not get its own, and who intercepts gets them one by one.
-func TestBroadcastsGoTogether(t *testing.T) {
+// Only what goes to a large topic waits for others; a sender does not get its
+// own, and who intercepts gets it in its mailbox.
+func TestWhatWaits(t *testing.T) {
 	t.Parallel()
 	run(t, Config{}, func(t *testing.T, e *Engine) {
-		var seen sync.Map
 		hears := func() Handler {
-			return &fakeHandler{intercepts: []string{"x"}, out: func(_ *Channel, _ string, p Payload) error {
-				seen.Store(string(p.Data), true)
-				return nil
+			return &fakeHandler{intercepts: []string{"x"}, out: func(c *Channel, event string, p Payload) error {
+				return c.Push(event, p)
 			}}
 		}
-		var sender *Channel
 		sends := func() Handler {
-			return &fakeHandler{in: func(_ context.Context, c *Channel, _ string, _ Payload) (Reply, error) {
-				sender = c
-				return Reply{}, nil
+			return &fakeHandler{in: func(_ context.Context, c *Channel, _ string, p Payload) (Reply, error) {
+				return Reply{}, c.BroadcastFrom("room", "x", p)
 			}}
 		}
-		slow, from, hearer := connect(t, e, wire.V2, "", plain), connect(t, e, wire.V1, "", sends), connect(t, e, wire.V2, "", hears)
-		slow.send(`["1","1","room","phx_join",{}]`)
-		from.send(`{"topic":"room","event":"phx_join","payload":{},"ref":"1"}`, `{"topic":"room","event":"me","payload":{},"ref":"2"}`)
+		first, from, hearer := connect(t, e, wire.V2, "", plain), connect(t, e, wire.V1, "", sends), connect(t, e, wire.V2, "", hears)
+		first.send(`["1","1","room","phx_join",{}]`)
+		from.send(`{"topic":"room","event":"phx_join","payload":{},"ref":"1"}`)
 		hearer.send(`["1","1","room","phx_join",{}]`)
+		push := func(posted int) {
+			t.Helper()
+			for _, c := range []*client{first, from, hearer} {
+				c.got()
+			}
+			from.send(`{"topic":"room","event":"go","payload":{"n":1},"ref":"2"}`)
+			first.want(`[null,null,"room","x",{"n":1}]`)
+			hearer.want(`["1",null,"room","x",{"n":1}]`)
+			from.want()
+			if first.recorder.posted != posted || from.recorder.posted+hearer.recorder.posted != 0 {
+				t.Errorf("%d, %d and %d frames might wait", first.recorder.posted, from.recorder.posted, hearer.recorder.posted)
+			}
+		}
+		push(0)
 		for range chunkSize {
 			connect(t, e, wire.V2, "", plain).send(`["1","1","room","phx_join",{}]`)
 		}
-		slow.got()
-		from.got()
-		hearer.got()
-		synctest.Wait()
-
-		gate := make(chan struct{})
-		slow.recorder.gate = gate
-		var all sync.WaitGroup
-		broadcast := func(n int, send func(string, string, Payload) error) {
-			all.Go(func() {
-				if err := send("room", "x", Payload{Data: fmt.Appendf(nil, `{"n":%d}`, n)}); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait() // it is in the first fan-out, or waits
-		}
-		// As many as there are workers go alone.
-		last := runtime.GOMAXPROCS(0) + 2
-		for n := range last {
-			broadcast(n, e.Broadcast)
-		}
-		broadcast(last, sender.BroadcastFrom)
-		close(gate)
-		all.Wait()
-
-		if got := slow.got(); len(got) != last+1 {
-			t.Errorf("the slow one got %q", got)
-		}
-		if got := from.got(); len(got) != last {
-			t.Errorf("the sender of the last got %q", got)
-		}
-		if n := slices.Max(append(slow.recorder.pieces, 0)); n < 3 || from.recorder.pieces != nil {
-			t.Errorf("in one piece: %v, and %v to the sender", slow.recorder.pieces, from.recorder.pieces)
-		}
-		synctest.Wait()
-		for n := range last + 1 {
-			if _, ok := seen.Load(fmt.Sprintf(`{"n":%d}`, n)); !ok {
-				t.Errorf("who intercepts did not get %d", n)
-			}
-		}
+		push(1)
 	})
 }
 

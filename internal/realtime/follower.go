@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/trunkline/trunkline/internal/sock"
 )
 
 // History is the stored messages of durable topics, as the engine meets them.
@@ -58,14 +60,14 @@ func (c *Channel) startFollowing() {
 
 // follow takes a stored message from the fan-out. A client whose queue is half
 // full gets it later, from the history.
-func (c *Channel) follow(b *Broadcast) bool {
+func (c *Channel) follow(b *Broadcast, batch *sock.Batch) bool {
 	f := c.follower
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.live || b.ID <= f.last {
 		return false
 	}
-	if b.ID == f.last+1 && c.offer(b) {
+	if b.ID == f.last+1 && c.offer(b, batch) {
 		f.last = b.ID
 		return true
 	}
@@ -76,7 +78,7 @@ func (c *Channel) follow(b *Broadcast) bool {
 
 // offer hands a stored message to the client or, when it is intercepted, to the
 // mailbox; false when it has to wait.
-func (c *Channel) offer(b *Broadcast) bool {
+func (c *Channel) offer(b *Broadcast, batch *sock.Batch) bool {
 	if c.intercepted(b.Event) {
 		return c.enqueue(item{kind: itemOut, event: b.Event, payload: b.Payload}) == nil
 	}
@@ -88,7 +90,7 @@ func (c *Channel) offer(b *Broadcast) bool {
 	if c.socket.behind() {
 		return false
 	}
-	return c.send(frame) == nil
+	return !c.muted.Load() && c.socket.transport.send(frame, batch)
 }
 
 // startCatchUp starts the goroutine that reads the history; the engine waits
@@ -146,7 +148,7 @@ func (c *Channel) catchUp() {
 // offerPatiently waits until the client has room; false when the channel ended.
 func (c *Channel) offerPatiently(ctx context.Context, b *Broadcast) bool {
 	for wait := roomPause; c.joined.Load(); wait = min(2*wait, roomPauseMax) {
-		if c.offer(b) {
+		if c.offer(b, nil) {
 			return true
 		}
 		if !pause(ctx, wait) {

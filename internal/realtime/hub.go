@@ -8,7 +8,7 @@ import (
 
 const (
 	hubShards = 64
-	// chunkSize bounds what one goroutine of a fan-out takes at a time.
+	// chunkSize bounds what one goroutine of a fan-out writes at a time.
 	chunkSize = 256
 )
 
@@ -31,7 +31,6 @@ type hubTopic struct {
 	chunks    []*chunk
 	open      *chunk          // has room, if any chunk has
 	functions []*subscription // never changed in place
-	sweep     sweep
 }
 
 type chunk struct {
@@ -131,16 +130,16 @@ func (t *hubTopic) remove(s *subscription) {
 	}
 }
 
-// find returns a topic and its subscribers of this moment, nil for none. The
-// lists are not to be changed.
-func (h *hub) find(topic string) (t *hubTopic, chunks []*chunk, functions []*subscription) {
+// find returns a topic's subscribers of this moment, nil for none. The lists are
+// not to be changed.
+func (h *hub) find(topic string) (chunks []*chunk, functions []*subscription) {
 	shard := h.shard(topic)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
-	if t = shard.topics[topic]; t == nil {
-		return nil, nil, nil
+	if t := shard.topics[topic]; t != nil {
+		return t.chunks, t.functions
 	}
-	return t, t.chunks, t.functions
+	return nil, nil
 }
 
 // copyTo returns the subscribers of this moment, in buf.
@@ -152,7 +151,7 @@ func (c *chunk) copyTo(buf *[chunkSize]*subscription) []*subscription {
 
 // each calls f with every local subscriber of a topic but functions.
 func (h *hub) each(topic string, f func(*subscription)) {
-	_, chunks, _ := h.find(topic)
+	chunks, _ := h.find(topic)
 	for _, c := range chunks {
 		var buf [chunkSize]*subscription
 		for _, s := range c.copyTo(&buf) {
@@ -163,7 +162,7 @@ func (h *hub) each(topic string, f func(*subscription)) {
 
 // count is the number of local subscribers of a topic.
 func (h *hub) count(topic string) int {
-	_, chunks, functions := h.find(topic)
+	chunks, functions := h.find(topic)
 	n := len(functions)
 	for _, c := range chunks {
 		c.mu.Lock()

@@ -108,20 +108,11 @@ func (s *longPollSession) waiting() int {
 	return s.bytes
 }
 
-func (s *longPollSession) sendAll(frames []*wire.Frame, _ []byte) bool {
-	for _, f := range frames {
-		if !s.send(f) {
-			return false
-		}
-	}
-	return true
-}
-
 // send queues a message. A client that polls too slowly for its queue loses its
 // session. A binary frame that is not UTF-8 fits in no JSON answer: it is
 // dropped, and the next poll answered with 500, as Phoenix does; but here the
 // other messages stay queued.
-func (s *longPollSession) send(f *wire.Frame) bool {
+func (s *longPollSession) send(f *wire.Frame, _ *sock.Batch) bool {
 	msg := f.Payload()
 	s.mu.Lock()
 	if s.ended {

@@ -54,7 +54,7 @@ func TestLongPollSessionDeliversInOrder(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"send": func(t *rapid.T) {
 				f, err := wire.V2.Broadcast("room", fmt.Sprint(len(sent)), EmptyObject)
-				if err != nil || !s.send(f) {
+				if err != nil || !s.send(f, nil) {
 					t.Fatalf("not sent: %v", err)
 				}
 				sent = append(sent, string(f.Payload()))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/trunkline/trunkline/internal/sock"
 	"github.com/trunkline/trunkline/internal/wire"
 )
 
@@ -23,10 +24,9 @@ const (
 // transport is a socket's connection: a WebSocket or a long-polling session.
 // None of its methods blocks.
 type transport interface {
-	// send queues a frame; false when the connection takes no more.
-	send(f *wire.Frame) bool
-	// sendAll queues frames, which are also given in one piece.
-	sendAll(frames []*wire.Frame, joined []byte) bool
+	// send queues a frame; false when the connection takes no more. It may wait
+	// until batch is written, nil if it is not to wait.
+	send(f *wire.Frame, batch *sock.Batch) bool
 	// waiting is how many bytes wait for the client to take them.
 	waiting() int
 	// close ends the connection with a close code, after what is queued.
@@ -217,29 +217,16 @@ func (s *Socket) control(joinRef []byte, topic, event string, p Payload) {
 	s.send(f)
 }
 
-func (s *Socket) send(f *wire.Frame) bool { return s.transport.send(f) }
+func (s *Socket) send(f *wire.Frame) { s.transport.send(f, nil) }
 
-// sendEphemeral is send for broadcasts that are not stored. A client that is
-// behind on a durable topic does without them rather than lose its connection.
-func (s *Socket) sendEphemeral(f *wire.Frame) bool {
+// sendEphemeral sends a broadcast that is not stored. A client that is behind on
+// a durable topic does without it rather than lose its connection.
+func (s *Socket) sendEphemeral(f *wire.Frame, batch *sock.Batch) bool {
 	if s.durable.Load() && s.behind() {
 		s.engine.metrics.ephemeral.Inc()
 		return false
 	}
-	return s.transport.send(f)
-}
-
-// sendAllEphemeral is sendEphemeral for several frames, and returns how many
-// were sent.
-func (s *Socket) sendAllEphemeral(frames []*wire.Frame, joined []byte) int {
-	if s.durable.Load() && s.behind() {
-		s.engine.metrics.ephemeral.Add(float64(len(frames)))
-		return 0
-	}
-	if !s.transport.sendAll(frames, joined) {
-		return 0
-	}
-	return len(frames)
+	return s.transport.send(f, batch)
 }
 
 // behind reports whether the client's queue is half full, or about to be.

@@ -94,10 +94,13 @@ type webSocket struct {
 	socket *Socket
 }
 
-func (t *webSocket) send(f *wire.Frame) bool { return t.conn.Send(f.WebSocket()) }
-func (t *webSocket) sendAll(frames []*wire.Frame, joined []byte) bool {
-	return t.conn.SendAll(joined, len(frames))
+func (t *webSocket) send(f *wire.Frame, batch *sock.Batch) bool {
+	if batch == nil {
+		return t.conn.Send(f.WebSocket())
+	}
+	return t.conn.Post(f.WebSocket(), batch)
 }
+
 func (t *webSocket) waiting() int   { return t.conn.Queued() }
 func (t *webSocket) close(code int) { t.conn.Close(code, "") }
 func (t *webSocket) abort()         { t.conn.Abort() }

@@ -58,6 +58,7 @@ type Conn struct {
 	peerDone    bool // the client's Close frame has come
 	draining    bool // the client's bytes make no sense any more
 	finSent     bool
+	batched     bool // in a Batch that is still to be written
 	queue       frameQueue
 	queued      int // bytes in queue, and those the flusher has taken from it
 }

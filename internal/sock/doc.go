@@ -19,6 +19,8 @@
 //   - Whoever sends writes inline, without waiting. Only what the kernel does
 //     not take is queued, and a flusher goroutine exists until the queue is
 //     empty.
+//   - What is posted ([Conn.Post]) waits in the queue for its [Batch], which one
+//     of a few writers of the Pool writes, or for the next Send.
 //   - Run of the Pool sweeps over all connections for idle, stall and close
 //     deadlines. No connection has a timer or a context.
 //   - Connections that are no *net.TCPConn (TLS, pipes) take a plainer path: one
@@ -27,7 +29,7 @@
 // # Invariants
 //
 //   - At most one goroutine writes to the network at a time: the one that set
-//     Conn.writing. A non-empty queue implies writing.
+//     Conn.writing. A non-empty queue implies writing, or batched.
 //   - Nothing is sent after a Close frame.
 //   - The inbound part of a Conn belongs to the goroutine whose turn it is.
 //   - Handler calls never overlap; HandleClose is the last, and comes once.

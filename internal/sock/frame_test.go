@@ -12,7 +12,7 @@ func TestFrameQueueKeepsTheBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q frameQueue
 		var want, got []byte
-		buf := make([]byte, 1000)
+		buf := new(chunk)
 		for range rapid.IntRange(1, 50).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "push") || q.empty() {
 				size := rapid.IntRange(1, 1200).Draw(t, "size")

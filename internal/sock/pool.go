@@ -27,6 +27,9 @@ type Pool struct {
 	messages sync.Pool // of *[]byte: messages being put together
 	chunks   sync.Pool // of *chunk: frames being joined
 	writes   sync.Pool // of *writeOp
+	batches  sync.Pool // of *Batch
+
+	writers writers
 
 	// sweepEvery is the interval of the sweeper in nanoseconds; it follows the
 	// shortest timeout of any connection accepted so far.
@@ -59,6 +62,8 @@ func NewPool(cfg Config) *Pool {
 	p.messages.New = func() any { b := make([]byte, 0, pageSize); return &b }
 	p.chunks.New = func() any { return new(chunk) }
 	p.writes.New = func() any { return newWriteOp() }
+	p.writers.wg = &p.wg
+	p.batches.New = func() any { return &Batch{pool: p} }
 	p.sweepEvery.Store(int64(time.Second))
 	p.sweepFor(p.cfg.StallTimeout)
 	p.sweepFor(p.cfg.CloseTimeout)
@@ -79,6 +84,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	for _, c := range p.snapshot(nil) {
 		c.resetUnlessClosing()
 	}
+	p.writers.close()
 	close(p.done)
 	gone := make(chan struct{})
 	go func() {

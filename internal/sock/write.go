@@ -25,16 +25,6 @@ func (c *Conn) Send(frame []byte) bool {
 	return true
 }
 
-// SendAll is Send for so many frames in one piece, of which either all are sent
-// or none.
-func (c *Conn) SendAll(frames []byte, count int) bool {
-	if !c.send(frames, false) {
-		return false
-	}
-	c.counts.messagesOut.Add(uint64(count))
-	return true
-}
-
 // Queued is how many bytes wait because the kernel does not take them yet.
 func (c *Conn) Queued() int {
 	c.mu.Lock()
@@ -54,60 +44,94 @@ func (c *Conn) send(frame []byte, isClose bool) bool {
 	}
 	if !c.writing && c.raw != nil {
 		c.writing = true
+		if c.queue.empty() {
+			c.mu.Unlock()
+			return c.writeInline(frame)
+		}
+		c.pushLocked(frame) // behind what was posted
 		c.mu.Unlock()
-		return c.writeInline(frame)
+		return c.drain()
 	}
 	defer c.mu.Unlock()
 	if !isClose && c.queued > 0 && c.queued+len(frame) > c.pool.cfg.QueueBytes {
 		c.dropSlowLocked(&c.pool.slowBytes, "queue full")
 		return false
 	}
-	c.queue.push(frame)
-	c.queued += len(frame)
+	c.pushLocked(frame)
 	if !c.writing {
 		c.writing = true
-		c.startFlush(nil)
+		c.startFlush(nil, nil)
 	}
 	return true
+}
+
+func (c *Conn) pushLocked(frame []byte) {
+	c.queue.push(frame)
+	c.queued += len(frame)
+}
+
+// drain makes one attempt to write what is queued; the caller has set writing.
+func (c *Conn) drain() bool {
+	c.mu.Lock()
+	if c.broken {
+		c.mu.Unlock()
+		return false
+	}
+	var buf *chunk
+	if c.queue.several() {
+		buf = c.pool.chunks.Get().(*chunk)
+	}
+	next := c.queue.take(buf)
+	c.queued -= len(next)
+	c.mu.Unlock()
+	return c.attempt(next, buf)
 }
 
 // writeInline makes one attempt to write the frame; the caller has set writing.
-// A flusher goes on if the kernel did not take all of it, or if somebody has
-// queued more meanwhile.
-func (c *Conn) writeInline(frame []byte) bool {
-	rest, err := c.write(frame, false)
+func (c *Conn) writeInline(frame []byte) bool { return c.attempt(frame, nil) }
+
+// attempt makes one attempt to write bytes, which may be in buf. A flusher goes
+// on if the kernel did not take all of them, or if there is more in the queue.
+func (c *Conn) attempt(bytes []byte, buf *chunk) bool {
+	rest, err := c.write(bytes, false)
 	c.mu.Lock()
+	ok, closing := true, false
 	switch {
 	case c.broken:
-		c.mu.Unlock()
-		return false
+		ok = false
 	case err != nil:
 		c.resetLocked(&CloseError{Kind: Disconnected, Code: codeAbnormal, Err: err})
-		c.mu.Unlock()
-		return false
+		ok = false
 	case len(rest) > 0 || !c.queue.empty():
 		c.queued += len(rest)
-		c.startFlush(rest)
-		c.mu.Unlock()
-		return true
+		c.startFlush(rest, buf)
+		buf = nil
+	default:
+		c.writing = false
+		closing = c.closeQueued
 	}
-	c.writing = false
-	closing := c.closeQueued
 	c.mu.Unlock()
+	if buf != nil {
+		c.pool.chunks.Put(buf)
+	}
 	if closing {
 		c.settle()
 	}
-	return true
+	return ok
 }
 
-func (c *Conn) startFlush(first []byte) {
-	c.pool.wg.Go(func() { c.flush(first) })
+// startFlush starts a flusher; buf, if not nil, is where first is, and its own
+// from now on.
+func (c *Conn) startFlush(first []byte, buf *chunk) {
+	c.pool.wg.Go(func() { c.flush(first, buf) })
 }
 
 // flush writes first, which is counted in queued, and then all that is queued,
 // joined into as few writes as possible, waiting for the kernel to take it.
-func (c *Conn) flush(first []byte) {
-	buf := c.pool.chunks.Get().(*chunk)
+func (c *Conn) flush(first []byte, buf *chunk) {
+	if buf == nil {
+		buf = c.pool.chunks.Get().(*chunk)
+	}
 	defer c.pool.chunks.Put(buf)
 	for next := first; ; {
 		_, err := c.write(next, true)
@@ -129,7 +153,7 @@ func (c *Conn) flush(first []byte) {
 			c.settle()
 			return
 		}
-		next = c.queue.take(buf[:])
+		next = c.queue.take(buf)
 		c.mu.Unlock()
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trunkline/trunkline/internal/dbsqlc"
 	"github.com/trunkline/trunkline/internal/pgtest"
+	"github.com/trunkline/trunkline/internal/textarray"
 )
 
 // BenchmarkAppend measures append, and append_plain as nodes call it where
@@ -26,7 +27,7 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run(fmt.Sprintf("topics=%d/plain=%v", count, kind.plain), func(b *testing.B) {
 			ctx := context.Background()
 			conn := connect(b, pgtest.URL(b))
-			quickTexts(conn.TypeMap())
+			textarray.Register(conn.TypeMap())
 			s := newStore(standardSchema(b), conn, nil)
 			if _, err := s.queries.MakePartition(ctx, s.db, dbsqlc.MakePartitionParams{WidthSeconds: 86400, Ahead: 1, Patience: 50}); err != nil {
 				b.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/trunkline/trunkline/internal/dbsqlc"
+	"github.com/trunkline/trunkline/internal/textarray"
 )
 
 // A database is what the part in memory asks of Postgres: see store.
@@ -107,7 +108,7 @@ func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, int64, error) {
 		conn.Release()
 		return nil, 0, err
 	}
-	quickTexts(conn.Conn().TypeMap())
+	textarray.Register(conn.Conn().TypeMap())
 	data[generationKey] = generation
 	return conn, generation, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/trunkline/trunkline/internal/pgtest"
+	"github.com/trunkline/trunkline/internal/textarray"
 )
 
 const bareInsert = `insert into bare (topic_id, id, inserted_at, event, payload)
@@ -24,7 +25,7 @@ const bareInsert = `insert into bare (topic_id, id, inserted_at, event, payload)
 func benchDatabase(b *testing.B) (url string, conn *pgx.Conn) {
 	url = pgtest.URL(b)
 	conn = connect(b, url)
-	quickTexts(conn.TypeMap())                       // as those of the pool have it
+	textarray.Register(conn.TypeMap())               // as those of the pool have it
 	if ask[string](b, conn, "show fsync") == "off" { // as in the servers of tests
 		exec(b, conn, "alter system set fsync = on")
 		exec(b, conn, "select pg_reload_conf()")

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trunkline/trunkline/internal/textarray"
 )
 
 const (
@@ -83,6 +85,7 @@ func (c *connector) connect(ctx context.Context, use string) (*connection, error
 		cancel()
 		return nil, err
 	}
+	textarray.Register(conn.TypeMap()) // a flush carries up to a megabyte
 	return conn, nil
 }
 

@@ -14,7 +14,7 @@ const root = "."
 // layers names every package of the server, and those of ours that it may
 // import, in other files than tests. Imports look down only:
 //
-//	cmd, examples -> root -> engine and services -> wire, sock, dbsqlc, token
+//	cmd, examples -> root -> engine and services -> wire, sock, dbsqlc, textarray, token
 //
 // internal/devdb, internal/pgtest and db/migrations are leaves beside them.
 var layers = map[string][]string{
@@ -48,10 +48,11 @@ var layers = map[string][]string{
 	"internal/presence/departures": {"internal/dbsqlc", "internal/presence"},
 	"internal/presence/sqlview":    {"internal/dbsqlc", "internal/presence"},
 
-	"internal/wire":   {},
-	"internal/sock":   {},
-	"internal/token":  {},
-	"internal/dbsqlc": {},
+	"internal/wire":      {},
+	"internal/sock":      {},
+	"internal/token":     {},
+	"internal/dbsqlc":    {},
+	"internal/textarray": {},
 
 	"db/migrations":   {"internal/dbsqlc"},
 	"internal/devdb":  {},
@@ -59,7 +60,7 @@ var layers = map[string][]string{
 }
 
 // services know the database and the formats, but not each other.
-var services = []string{"internal/dbsqlc", "internal/token", "internal/wire"}
+var services = []string{"internal/dbsqlc", "internal/textarray", "internal/token", "internal/wire"}
 
 // outside holds what drives the server from outside, as clients do: its
 // packages may import each other and the test leaves, and need no line.

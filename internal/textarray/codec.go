@@ -1,4 +1,4 @@
-package history
+package textarray
 
 import (
 	"encoding/binary"
@@ -7,21 +7,20 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// quickTexts makes the types of a connection encode a []string as text[] in one
+// Register makes the types of a connection encode a []string as text[] in one
 // piece. pgx itself encodes it element by element, growing its buffer as it
 // goes, which for a batch is as much garbage as everything else together.
-func quickTexts(types *pgtype.Map) {
+func Register(types *pgtype.Map) {
 	if usual, ok := types.TypeForOID(pgtype.TextArrayOID); ok {
-		types.RegisterType(&pgtype.Type{Name: usual.Name, OID: usual.OID, Codec: textArrayCodec{usual.Codec}})
+		types.RegisterType(&pgtype.Type{Name: usual.Name, OID: usual.OID, Codec: codec{usual.Codec}})
 	}
 }
 
-// textArrayCodec is the usual codec of text[] but for a []string in the binary
-// format.
-type textArrayCodec struct{ pgtype.Codec }
+// codec is the usual codec of text[] but for a []string in the binary format.
+type codec struct{ pgtype.Codec }
 
 // PlanEncode implements [pgtype.Codec].
-func (c textArrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
+func (c codec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
 	if _, ok := value.([]string); ok && format == pgtype.BinaryFormatCode {
 		return encodeTexts{}
 	}

@@ -1,4 +1,4 @@
-package history
+package textarray
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"pgregory.net/rapid"
 
@@ -16,7 +17,7 @@ import (
 func TestTextArrayAsPgx(t *testing.T) {
 	t.Parallel()
 	usual, quick := pgtype.NewMap(), pgtype.NewMap()
-	quickTexts(quick)
+	Register(quick)
 	rapid.Check(t, func(t *rapid.T) {
 		texts := rapid.SliceOf(rapid.String()).Draw(t, "texts")
 		before := rapid.SliceOf(rapid.Byte()).Draw(t, "before")
@@ -39,15 +40,22 @@ func TestTextArrayAsPgx(t *testing.T) {
 // A connection with the codec sends and reads arrays.
 func TestTextArrayInPostgres(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, pgtest.URL(t))
-	quickTexts(conn.TypeMap())
+	conn, err := pgx.Connect(t.Context(), pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }() // it was only read from
+	Register(conn.TypeMap())
 	for _, texts := range [][]string{{}, {""}, {"a", `"{}\`, "é😀"}} {
 		var got []string
-		if err := conn.QueryRow(context.Background(), "select $1::text[]", texts).Scan(&got); err != nil || !slices.Equal(got, texts) {
+		if err := conn.QueryRow(t.Context(), "select $1::text[]", texts).Scan(&got); err != nil || !slices.Equal(got, texts) {
 			t.Errorf("%q came back as %q, %v", texts, got, err)
 		}
 	}
-	if !ask[bool](t, conn, "select $1::text[] is null", []string(nil)) {
-		t.Error("nil is not null")
+	var null bool
+	if err := conn.QueryRow(t.Context(), "select $1::text[] is null", []string(nil)).Scan(&null); err != nil || !null {
+		t.Errorf("nil is not null: %v", err)
 	}
 }
+
+func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -18,7 +18,9 @@ import (
 )
 
 // runCycles connects and disconnects many clients, half of them without a word,
-// and measures what the server keeps.
+// and measures what the server keeps: after the first cycle, which makes what is
+// there for good, after half of them and after all, between which nothing may
+// grow.
 func runCycles(ctx context.Context, w *world) (r result, err error) {
 	count, cycles := w.scale(10_000, 40), w.scale(10, 2)
 	err = w.withCluster(ctx, 1, func(nodes []*node) error {
@@ -27,32 +29,32 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 		if err != nil {
 			return err
 		}
-		if err := w.goroutines(ctx, n, "start"); err != nil {
+		if err := w.profilesOf(ctx, n, "start"); err != nil {
 			return err
 		}
-		var first holdings
-		for cycle := range cycles {
-			one, err := w.measure(ctx, fmt.Sprintf("cycle %d", cycle+1), nodes, func() error { return n.comeAndGo(ctx, count) })
+		kept := make(map[int]holdings) // by how many cycles have passed
+		for cycle := 1; cycle <= cycles; cycle++ {
+			label := fmt.Sprintf("cycle %d", cycle)
+			one, err := w.measure(ctx, label, nodes, func() error { return n.comeAndGo(ctx, count) })
 			if err != nil {
 				return err
 			}
+			if cycle != 1 && cycle != cycles/2 && cycle != cycles {
+				continue
+			}
 			one.unit, one.count, one.expected = "connections", uint64(count), uint64(count)
-			if cycle == 0 {
-				if first, err = n.holdings(ctx, w); err != nil {
-					return err
-				}
+			h, err := n.holdings(ctx, w)
+			if err != nil {
+				return err
 			}
-			if cycle == 0 || cycle == cycles-1 {
-				r.rows = append(r.rows, one)
+			if err := w.profilesOf(ctx, n, fmt.Sprint(cycle)); err != nil {
+				return err
 			}
+			kept[cycle] = h
+			stays := row{label: "what stays after " + label, kib: (h.anonymous - fresh.anonymous) / 1024 / float64(count), note: h.parts()}
+			r.rows = append(r.rows, one, stays)
 		}
-		last, err := n.holdings(ctx, w)
-		if err != nil {
-			return err
-		}
-		if err := w.goroutines(ctx, n, "end"); err != nil {
-			return err
-		}
+		first, half, last := kept[1], kept[cycles/2], kept[cycles]
 		if last.goroutines > first.goroutines*2 || last.descriptors > first.descriptors*2 {
 			return fmt.Errorf("%.0f goroutines and %.0f descriptors are left, %.0f and %.0f after the first cycle",
 				last.goroutines, last.descriptors, first.goroutines, first.descriptors)
@@ -68,8 +70,14 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 				measured: short(last.descriptors), floor: short(fresh.descriptors),
 			},
 			{
-				what: after + "resident memory against that after the first", value: last.resident / first.resident, limit: 1.05,
-				measured: last.memory(), floor: first.memory() + ", at the start " + fresh.memory(),
+				what: after + "anonymous memory against the start", value: last.anonymous / fresh.anonymous, limit: 1.05,
+				measured: fmt.Sprintf("%s KiB more for each connection at once; %s", short((last.anonymous-fresh.anonymous)/1024/float64(count)), last.memory()),
+				floor:    fresh.memory(),
+			},
+			{
+				what:  fmt.Sprintf("%sanonymous memory against that after %d", after, cycles/2),
+				value: last.anonymous / half.anonymous, limit: 1.05,
+				measured: last.memory(), floor: half.memory() + ", after the first " + first.memory(),
 			},
 		}
 		return nil
@@ -77,16 +85,25 @@ func runCycles(ctx context.Context, w *world) (r result, err error) {
 	return r, err
 }
 
-// goroutines writes what the server's goroutines do, where profiles are wanted.
-func (w *world) goroutines(ctx context.Context, n *node, when string) error {
+// profilesOf writes what the server's goroutines do and what its heap holds,
+// where profiles are wanted.
+func (w *world) profilesOf(ctx context.Context, n *node, when string) error {
 	if w.profiles == "" {
 		return nil
 	}
-	text, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/goroutine", url.Values{"debug": {"1"}})
-	if err != nil {
-		return err
+	for file, profile := range map[string]struct{ name, debug string }{
+		"cycles-goroutines-" + when + ".txt": {"goroutine", "1"},
+		"cycles-heap-" + when + ".pprof":     {"heap", "0"},
+	} {
+		content, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/"+profile.name, url.Values{"debug": {profile.debug}})
+		if err == nil {
+			err = os.WriteFile(filepath.Join(w.profiles, file), content, 0o644)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(filepath.Join(w.profiles, "cycles-goroutines-"+when+".txt"), text, 0o644)
+	return nil
 }
 
 // comeAndGo connects and disconnects clients.
@@ -107,16 +124,28 @@ func (n *node) comeAndGo(ctx context.Context, count int) error {
 	return n.awaitSockets(ctx, 0)
 }
 
-// holdings are what a server has after a garbage collection. Idle workers of
+// holdings are what a server has after garbage collections. Idle workers of
 // connections, of which it keeps a fixed number at most, count by themselves.
 type holdings struct {
-	goroutines, descriptors, resident, heap float64
-	workers                                 int
+	goroutines, descriptors float64
+	workers                 int
+	// Bytes. Resident memory is the anonymous and pages of the program, which
+	// come as they are first used and are no growth.
+	resident, anonymous       float64
+	heap, holes, idle, stacks float64 // of the anonymous; the rest is the runtime's own
 }
 
-// memory prints what is resident, and what of it is live heap.
+// memory prints what is anonymous, and what is resident at all.
 func (h *holdings) memory() string {
-	return fmt.Sprintf("%.1f MiB with a heap of %.1f", h.resident/(1<<20), h.heap/(1<<20))
+	return fmt.Sprintf("%.1f MiB, %.1f with the program's pages", h.anonymous/mib, h.resident/mib)
+}
+
+// parts prints what the anonymous memory is. Holes are free places between
+// objects; idle memory has not been given back yet.
+func (h *holdings) parts() string {
+	rest := h.anonymous - h.heap - h.holes - h.idle - h.stacks
+	return fmt.Sprintf("MiB: heap %.1f, holes in it %.1f, idle %.1f, stacks %.1f, the runtime's own %.1f",
+		h.heap/mib, h.holes/mib, h.idle/mib, h.stacks/mib, rest/mib)
 }
 
 // workerMark is in the stack of a worker of connections.
@@ -136,10 +165,17 @@ func (n *node) holdings(ctx context.Context, w *world) (h holdings, err error) {
 			h.goroutines, h.workers = goroutines, workers
 		}
 	}
-	if err := n.collect(ctx); err != nil {
-		return h, err
+	// The pools' content outlives one collection.
+	for range 3 {
+		if err := n.collect(ctx); err != nil {
+			return h, err
+		}
 	}
 	resident, err := stats.RSS(n.pid)
+	if err != nil {
+		return h, err
+	}
+	anonymous, err := stats.Anonymous(n.pid)
 	if err != nil {
 		return h, err
 	}
@@ -148,7 +184,9 @@ func (n *node) holdings(ctx context.Context, w *world) (h holdings, err error) {
 		return h, err
 	}
 	figures, err := n.runtime(ctx)
-	h.resident, h.descriptors, h.heap = float64(resident), float64(files), float64(figures.Heap)
+	h.resident, h.anonymous, h.descriptors = float64(resident), float64(anonymous), float64(files)
+	h.heap, h.holes = float64(figures.Heap), float64(figures.Spans-figures.Heap)
+	h.idle, h.stacks = float64(figures.Idle), float64(figures.Stacks)
 	return h, err
 }
 

@@ -137,6 +137,8 @@ type runtimeFigures struct {
 	Goroutines int    `json:"goroutines"`
 	Mallocs    uint64 `json:"mallocs"`
 	Heap       uint64 `json:"heap"`
+	Spans      uint64 `json:"spans"` // what the heap's objects are in
+	Idle       uint64 `json:"idle"`  // of the heap, and not given back
 	Stacks     uint64 `json:"stacks"`
 }
 

@@ -41,7 +41,7 @@ func private(srv *trunkline.Server) http.Handler {
 		runtime.ReadMemStats(&m)
 		answer(w, map[string]any{
 			"pid": os.Getpid(), "goroutines": runtime.NumGoroutine(), "mallocs": m.Mallocs,
-			"heap": m.HeapAlloc, "stacks": m.StackInuse,
+			"heap": m.HeapAlloc, "spans": m.HeapInuse, "idle": m.HeapIdle - m.HeapReleased, "stacks": m.StackInuse,
 		}, nil)
 	})
 	mux.HandleFunc("POST /collect", func(w http.ResponseWriter, r *http.Request) {

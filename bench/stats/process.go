@@ -84,18 +84,25 @@ func parseStat(line string) (stat, error) {
 }
 
 // RSS is the resident memory of a process in bytes.
-func RSS(pid int) (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+func RSS(pid int) (int64, error) { return memoryOf(pid, "status", "VmRSS") }
+
+// Anonymous is what of the resident memory no file backs, in bytes. The rest is
+// pages of the program and its libraries: they come as they are first used, and
+// the kernel takes them back when it needs the room.
+func Anonymous(pid int) (int64, error) { return memoryOf(pid, "smaps_rollup", "Anonymous") }
+
+func memoryOf(pid int, file, field string) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(status)) {
-		if kilobytes, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+	for line := range strings.Lines(string(text)) {
+		if kilobytes, ok := strings.CutPrefix(line, field+":"); ok {
 			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kilobytes), " kB"), 10, 64)
 			return n << 10, err
 		}
 	}
-	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+	return 0, fmt.Errorf("process %d has no %s in its %s", pid, field, file)
 }
 
 // Descriptors is how many files a process has open.

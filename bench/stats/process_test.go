@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestParseStat(t *testing.T) {
@@ -33,6 +35,7 @@ func TestOwnProcess(t *testing.T) {
 	if rss, err := RSS(pid); err != nil || rss < 1<<20 {
 		t.Errorf("RSS is %d, %v", rss, err)
 	}
+	testAnonymous(t, pid)
 	if n, err := Descriptors(pid); err != nil || n < 3 {
 		t.Errorf("%d descriptors, %v", n, err)
 	}
@@ -56,5 +59,36 @@ func TestOwnProcess(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("the child has used %v, the tree %v", alone, tree)
 		}
+	}
+}
+
+// Anonymous grows by what is written to, and leaves out the program.
+func testAnonymous(t *testing.T, pid int) {
+	t.Helper()
+	before, err := Anonymous(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 32 << 20
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(memory) }()
+	for i := 0; i < size; i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	after, err := Anonymous(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if grown := after - before; grown < size*9/10 || grown > size*2 {
+		t.Errorf("%d bytes were written to, anonymous memory grew by %d", size, grown)
+	}
+	if resident, err := RSS(pid); err != nil || after >= resident {
+		t.Errorf("anonymous %d, resident %d, %v", after, resident, err)
+	}
+	if _, err := memoryOf(pid, "status", "VmNothing"); err == nil {
+		t.Error("a field that is not there was read")
 	}
 }

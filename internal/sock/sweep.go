@@ -1,10 +1,15 @@
 package sock
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	sweepsPerTimeout = 10
 	shortestSweep    = 5 * time.Millisecond
+	// smallList is the places that a list of connections keeps in any case.
+	smallList = 1024
 )
 
 // sweepFor makes the sweeper look often enough for a timeout of d.
@@ -49,12 +54,22 @@ func (p *Pool) sweepUntil(done <-chan struct{}) {
 	}
 }
 
-// snapshot appends all connections to buf[:0].
+// snapshot appends all connections to buf[:0], or to a new list when most have
+// left since that one was made. It makes the pool's own list anew then, too.
 func (p *Pool) snapshot(buf []*Conn) []*Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if tooLarge(cap(p.conns), len(p.conns)) {
+		p.conns = slices.Clone(p.conns)
+	}
+	if tooLarge(cap(buf), len(p.conns)) {
+		buf = nil
+	}
 	return append(buf[:0], p.conns...)
 }
+
+// tooLarge is about lists of which less than a quarter is used.
+func tooLarge(places, used int) bool { return places > smallList && used < places/4 }
 
 // sweep ends the connection if one of its deadlines has passed.
 func (c *Conn) sweep(now int64) {

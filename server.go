@@ -98,6 +98,7 @@ func New(cfg Config) (*Server, error) {
 		Registerer:   s.registerer,
 	})
 	s.bus.Handle(realtime.KindBroadcast, func(m pubsub.Message) { s.engine.HandleBus(m.Topic, m.Body) })
+	s.bus.OnHandled(s.engine.FlushBus)
 	s.bus.Handle(history.KindHistory, func(m pubsub.Message) {
 		if h := s.history.Load(); h != nil {
 			h.HandleBus(m.Topic, m.Body)

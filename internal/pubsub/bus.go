@@ -84,6 +84,13 @@ func (b *Bus) OnLoss(f func(Loss)) {
 	b.dispatcher.onLoss = append(b.dispatcher.onLoss, f)
 }
 
+// OnHandled adds a function that is called each time the functions have been
+// called for all messages that came in one payload, by the same goroutine. It is
+// called before Run.
+func (b *Bus) OnHandled(f func()) {
+	b.dispatcher.onHandled = append(b.dispatcher.onHandled, f)
+}
+
 // Publish queues a message for all other nodes, and never blocks. The body must
 // not be changed afterwards. Delivery is at most once.
 //

@@ -212,6 +212,28 @@ func TestPublisher(t *testing.T) {
 	}
 }
 
+// The end of a payload is told when all its messages have been handled.
+func TestOnHandled(t *testing.T) {
+	t.Parallel()
+	const count = 100
+	url := pgtest.URL(t)
+	b := prepare(t, Config{DirectURL: url})
+	var handled []int // messages by then
+	b.OnHandled(func() { b.record(func() { handled = append(handled, len(b.messages)) }) })
+	b.run(t)
+	a := prepare(t, Config{DirectURL: url})
+	for range count {
+		a.publish(t, "t", "x") // waits for the start, so it is packed
+	}
+	a.run(t)
+	b.wait(t, "the end of the last payload", func() bool { return len(handled) > 0 && handled[len(handled)-1] == count })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(handled) > count/10 {
+		t.Errorf("%d payloads for %d messages", len(handled), count)
+	}
+}
+
 // A panic ends one call and nothing else.
 func TestHandlerPanics(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ type dispatcher struct {
 	fetcher     *fetcher
 	handlers    [256]func(Message)
 	onLoss      []func(Loss)
+	onHandled   []func()
 	metrics     *metrics
 	log         *slog.Logger
 }
@@ -118,6 +119,9 @@ func (d *dispatcher) messages(ctx context.Context, h header, content string, at 
 		}
 		d.metrics.received.Inc()
 		d.call(ctx, func() { handler(Message{Node: p.id, Kind: f.kind, Topic: f.topic, Body: f.body}) })
+	}
+	for _, f := range d.onHandled {
+		d.call(ctx, f)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type Engine struct {
 	pool    *sock.Pool
 	metrics *metrics
 	polls   *longPolls
+	remote  *sock.Batch // of HandleBus
 
 	base     context.Context // of every handler
 	stop     context.CancelCauseFunc
@@ -45,6 +46,7 @@ func NewEngine(cfg Config) *Engine {
 	sockCfg := cfg.Sock
 	sockCfg.Logger = cfg.Logger
 	e.pool = sock.NewPool(sockCfg)
+	e.remote = e.pool.NewBatch()
 	e.polls = newLongPolls(e)
 	e.metrics = newMetrics(cfg.Registerer, e)
 	return e
@@ -76,7 +78,7 @@ func (e *Engine) DirectBroadcast(node, topic, event string, p Payload) error {
 
 func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 	e.metrics.broadcasts.Inc()
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool)))
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool, nil)))
 	err := b.err()
 	if cluster && e.cfg.Bus != nil {
 		if busErr := e.cfg.Bus.Publish(KindBroadcast, b.Topic, BroadcastBody(b.Event, b.Payload)); busErr != nil {
@@ -89,7 +91,7 @@ func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 // Deliver hands a stored message to this node's subscribers. It must be called
 // with each id of a topic once, in order and one at a time.
 func (e *Engine) Deliver(b *Broadcast) {
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool)))
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool, nil)))
 	if err := b.err(); err != nil {
 		e.log.Warn("a stored message did not reach every subscriber", "id", b.ID, "error", err)
 	}
@@ -105,16 +107,33 @@ func (e *Engine) Reset(topic string) {
 	})
 }
 
-// HandleBus delivers a KindBroadcast message of another node.
+// HandleBus delivers a KindBroadcast message of another node. It may be written
+// only in FlushBus; both are called by one goroutine.
 func (e *Engine) HandleBus(topic string, body []byte) {
 	b, err := parseBroadcast(topic, body)
 	if err != nil {
 		e.log.Error("bus message dropped", "error", err)
 		return
 	}
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool)))
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool, e.remote)))
 	if err := b.err(); err != nil {
 		e.log.Warn("a broadcast of another node did not reach every subscriber", "error", err)
+	}
+}
+
+// maxInline is how many connections FlushBus writes to by itself: more take so
+// long that the next messages need not wait for them.
+const maxInline = 32
+
+// FlushBus writes what HandleBus has left to be written, so that messages that
+// came together go to a client in one write.
+func (e *Engine) FlushBus() {
+	batch := e.remote
+	e.remote = e.pool.NewBatch()
+	if batch.Len() > maxInline {
+		batch.Write()
+	} else {
+		batch.Flush()
 	}
 }
 

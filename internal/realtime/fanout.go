@@ -5,11 +5,12 @@ import "github.com/trunkline/trunkline/internal/sock"
 // dispatch hands b to the local subscribers, and returns how many took it. In a
 // topic of several chunks it is written later, so that a subscriber gets all
 // that is under way in one write, which is what a fan-out costs; whatever is
-// sent to the same client afterwards comes after it all the same.
-func (h *hub) dispatch(b *Broadcast, pool *sock.Pool) (delivered int) {
+// sent to the same client afterwards comes after it all the same. In a smaller
+// topic it is written with few, at once if that is nil.
+func (h *hub) dispatch(b *Broadcast, pool *sock.Pool, few *sock.Batch) (delivered int) {
 	chunks, functions := h.find(b.Topic)
 	if len(chunks) == 1 {
-		delivered = chunks[0].deliver(b, nil)
+		delivered = chunks[0].deliver(b, few)
 	} else {
 		for _, c := range chunks {
 			batch := pool.NewBatch()

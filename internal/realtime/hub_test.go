@@ -51,7 +51,7 @@ func TestHubAgainstAModel(t *testing.T) {
 			"": func(t *rapid.T) {
 				for _, topic := range topics {
 					clear(got)
-					n := h.dispatch(&Broadcast{Topic: topic}, nil)
+					n := h.dispatch(&Broadcast{Topic: topic}, nil, nil)
 					if n != len(model[topic]) || len(got) != n || h.count(topic) != n {
 						t.Fatalf("topic %s: %d delivered to %d subscribers, want %d", topic, n, len(got), len(model[topic]))
 					}

@@ -23,6 +23,9 @@ type Batch struct {
 // NewBatch returns an empty Batch.
 func (p *Pool) NewBatch() *Batch { return p.batches.Get().(*Batch) }
 
+// Len is the number of connections that Flush would write to.
+func (b *Batch) Len() int { return len(b.conns) }
+
 // Post is Send, but leaves the writing to b, or to the next Send, whichever
 // comes first: frames that are posted meanwhile share its write.
 func (c *Conn) Post(frame []byte, b *Batch) bool {

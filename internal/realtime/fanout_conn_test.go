@@ -16,6 +16,54 @@ import (
 	"github.com/trunkline/trunkline/internal/token"
 )
 
+// realClients runs an engine behind an HTTP server. connect makes a client over
+// a real connection, joined to topics.
+func realClients(t *testing.T, newHandler func() Handler) (e *Engine, connect func(topics ...string) *realClient) {
+	t.Helper()
+	signer, err := token.New("0123456789abcdef0123456789abcdef", token.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e = NewEngine(Config{Signer: signer})
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- e.Run(ctx) }()
+	all, err := ParsePattern("*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := e.NewMount("/socket", MountOptions{Connect: func(context.Context, *ConnectRequest) (Session, error) {
+		return Session{}, nil
+	}}, func() []Route { return []Route{{Pattern: all, New: newHandler}} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	m.Register(mux)
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		server.Close()
+	})
+	return e, func(topics ...string) *realClient {
+		t.Helper()
+		conn, _, err := websocket.Dial(t.Context(), strings.Replace(server.URL, "http", "ws", 1)+"/socket/websocket?vsn=2.0.0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.CloseNow() })
+		c := &realClient{t, conn}
+		for _, topic := range topics {
+			c.send(fmt.Sprintf(`["%s","0","%s","phx_join",{}]`, topic, topic))
+			c.read()
+		}
+		return c
+	}
+}
+
 // relay broadcasts each push to a large topic, tells a small one, and replies.
 type relay struct{ fakeHandler }
 
@@ -30,20 +78,20 @@ func (*relay) HandleIn(_ context.Context, c *Channel, event string, p Payload) (
 	return Reply{Status: "ok", Response: p}, e.Broadcast("small", "small", p)
 }
 
-// orderClient is a member of both topics over a real connection.
-type orderClient struct {
+// A realClient has a real connection.
+type realClient struct {
 	t    *testing.T
 	conn *websocket.Conn
 }
 
-func (c *orderClient) send(frame string) {
+func (c *realClient) send(frame string) {
 	if err := c.conn.Write(c.t.Context(), websocket.MessageText, []byte(frame)); err != nil {
 		c.t.Error(err)
 	}
 }
 
 // read returns an event, "reply" for one, and its number.
-func (c *orderClient) read() (event string, n int) {
+func (c *realClient) read() (event string, n int) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
 	defer cancel()
 	_, data, err := c.conn.Read(ctx)
@@ -74,49 +122,8 @@ func (c *orderClient) read() (event string, n int) {
 func TestOrderAcrossTopics(t *testing.T) {
 	t.Parallel()
 	const rounds, inFlight, inBoth = 150, 4, 5
-	signer, err := token.New("0123456789abcdef0123456789abcdef", token.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := NewEngine(Config{Signer: signer})
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- e.Run(ctx) }()
-	all, err := ParsePattern("*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := e.NewMount("/socket", MountOptions{Connect: func(context.Context, *ConnectRequest) (Session, error) {
-		return Session{}, nil
-	}}, func() []Route { return []Route{{Pattern: all, New: func() Handler { return &relay{} }}} })
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	m.Register(mux)
-	server := httptest.NewServer(mux)
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		server.Close()
-	}()
-
-	connect := func(topics ...string) *orderClient {
-		conn, _, err := websocket.Dial(t.Context(), strings.Replace(server.URL, "http", "ws", 1)+"/socket/websocket?vsn=2.0.0", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.CloseNow() })
-		c := &orderClient{t, conn}
-		for _, topic := range topics {
-			c.send(fmt.Sprintf(`["%s","0","%s","phx_join",{}]`, topic, topic))
-			c.read()
-		}
-		return c
-	}
-	var crowd, both []*orderClient
+	_, connect := realClients(t, func() Handler { return &relay{} })
+	var crowd, both []*realClient
 	for range chunkSize {
 		crowd = append(crowd, connect("large"))
 	}
@@ -167,4 +174,45 @@ func TestOrderAcrossTopics(t *testing.T) {
 		push("go", n)
 	}
 	done.Wait()
+}
+
+// Broadcasts of another node that came together go to a client in one write.
+func TestBusWritesTogether(t *testing.T) {
+	t.Parallel()
+	const count = 20
+	e, connect := realClients(t, plain)
+	clients := []*realClient{connect("room"), connect("room", "other")}
+	before := e.pool.Stats().WriteCalls
+	for n := range count {
+		e.HandleBus("room", BroadcastBody("m", Payload{Data: fmt.Appendf(nil, `{"n":%d}`, n)}))
+	}
+	e.HandleBus("other", BroadcastBody("m", Payload{Data: fmt.Appendf(nil, `{"n":%d}`, count)}))
+	e.FlushBus()
+	for i, c := range clients {
+		for n := range count + i {
+			if event, got := c.read(); event != "m" || got != n {
+				t.Fatalf("got %s %d, want m %d", event, got, n)
+			}
+		}
+	}
+	if writes := e.pool.Stats().WriteCalls - before; writes != uint64(len(clients)) {
+		t.Errorf("%d writes", writes)
+	}
+}
+
+// More than FlushBus writes to by itself.
+func TestBusToManyClients(t *testing.T) {
+	t.Parallel()
+	e, connect := realClients(t, plain)
+	var clients []*realClient
+	for range maxInline + 1 {
+		clients = append(clients, connect("room"))
+	}
+	e.HandleBus("room", BroadcastBody("m", Payload{Data: []byte(`{"n":7}`)}))
+	e.FlushBus()
+	for _, c := range clients {
+		if event, got := c.read(); event != "m" || got != 7 {
+			t.Fatalf("got %s %d", event, got)
+		}
+	}
 }

@@ -389,9 +389,12 @@ func TestRunAnswersEverybody(t *testing.T) {
 
 // A recordingBus notes what is published.
 type recordingBus struct {
-	mu   sync.Mutex
-	sent []string
+	alone atomic.Bool
+	mu    sync.Mutex
+	sent  []string
 }
+
+func (b *recordingBus) Alone() bool { return b.alone.Load() }
 
 func (b *recordingBus) Publish(_ byte, topic string, body []byte) error {
 	b.mu.Lock()

@@ -14,9 +14,10 @@ import (
 const KindHistory byte = 'h'
 
 // A Bus carries messages to all other nodes, at most once. Publish must not
-// block.
+// block. Alone reports that no other node is known; it may be late by a moment.
 type Bus interface {
 	Publish(kind byte, topic string, body []byte) error
+	Alone() bool
 }
 
 // Config says what is durable and where it is stored. Pool, DirectURL and
@@ -161,3 +162,5 @@ func defaultTo[T comparable](field *T, value T) {
 type noBus struct{}
 
 func (noBus) Publish(byte, string, []byte) error { return nil }
+
+func (noBus) Alone() bool { return true }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/trunkline/trunkline/internal/dbsqlc"
 )
@@ -25,6 +26,7 @@ type History struct {
 	metrics     *metrics
 	relay       *relay
 	maintainer  *maintainer
+	untold      atomic.Bool   // news that came while there was nobody to be told
 	done        chan struct{} // closed when Run has ended
 }
 
@@ -241,6 +243,15 @@ func (h *History) numbered(topic string, topicID int64, rows []row) {
 		if !f.postSized(size, func() { f.receive(news{topicID: topicID, rows: rows}) }) {
 			h.overflow()
 		}
+	}
+	// Postgres would carry the news to this node only, which costs it a third as
+	// much as storing them.
+	if h.config.Bus.Alone() {
+		h.untold.Store(true)
+		return
+	}
+	if h.untold.Swap(false) { // who came may have listened for a moment before it was heard of
+		h.sweeper.owe()
 	}
 	for _, body := range encodeNews(topicID, rows) {
 		if h.config.Bus.Publish(KindHistory, topic, body) != nil {

@@ -178,6 +178,8 @@ func (b *lossyBus) close() {
 	}
 }
 
+func (p *port) Alone() bool { return false }
+
 func (p *port) Publish(kind byte, topic string, body []byte) error {
 	if kind != KindHistory {
 		return fmt.Errorf("kind %q", kind)

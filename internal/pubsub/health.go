@@ -14,6 +14,7 @@ type health struct {
 	mu          sync.Mutex
 	listener    error // nil while connected
 	notifier    error
+	since       time.Time // of the listener's connection
 	seen        uint64    // newest own heartbeat that arrived
 	seenAt      time.Time // or when the listener began, whichever is later
 	unseenSince time.Time // a heartbeat was confirmed then and none has arrived since
@@ -48,7 +49,7 @@ func (h *health) listening(err error, now time.Time) {
 	h.listener = err
 	h.unseenSince = time.Time{}
 	if err == nil {
-		h.seenAt = now
+		h.seenAt, h.since = now, now
 	}
 }
 
@@ -84,6 +85,14 @@ func (h *health) ready(now time.Time) error {
 		return fmt.Errorf("bus: %w for %v", errSilent, now.Sub(h.seenAt).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// steady reports whether the listener has heard everything for so long that it
+// must have heard a heartbeat of every node that sends any.
+func (h *health) steady(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.listener == nil && now.Sub(h.since) >= h.silence && now.Sub(h.seenAt) <= h.silence
 }
 
 // age returns the time since an own heartbeat came back.

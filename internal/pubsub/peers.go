@@ -3,6 +3,7 @@ package pubsub
 import (
 	"math"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,9 +14,10 @@ const (
 )
 
 // peers knows, for each sender, which number is expected next. Used by the
-// dispatcher alone.
+// dispatcher alone, but for count.
 type peers struct {
-	byID map[string]*peer
+	byID  map[string]*peer
+	count atomic.Int64 // of byID
 }
 
 type peer struct {
@@ -39,6 +41,7 @@ func (ps *peers) find(id string, now time.Time) *peer {
 		}
 		p = &peer{id: strings.Clone(id), heard: now}
 		ps.byID[p.id] = p
+		ps.count.Store(int64(len(ps.byID)))
 	}
 	p.heard = now
 	return p
@@ -61,6 +64,7 @@ func (ps *peers) forgetSilent(now time.Time) {
 			delete(ps.byID, id)
 		}
 	}
+	ps.count.Store(int64(len(ps.byID)))
 }
 
 // arrived: messages messages came, numbered from h.counter on. It returns how

@@ -118,11 +118,11 @@ func TestPeersAreForgotten(t *testing.T) {
 		now = now.Add(time.Second)
 		ps.find("web@"+newIncarnation(), now)
 	}
-	if len(ps.byID) != maxPeers {
-		t.Errorf("%d peers are kept, want %d", len(ps.byID), maxPeers)
+	if len(ps.byID) != maxPeers || ps.count.Load() != maxPeers {
+		t.Errorf("%d peers are kept, %d counted, want %d", len(ps.byID), ps.count.Load(), maxPeers)
 	}
 	ps.forgetSilent(now.Add(forgetPeerAfter + time.Second))
-	if len(ps.byID) != 0 {
-		t.Errorf("%d silent peers are kept", len(ps.byID))
+	if len(ps.byID) != 0 || ps.count.Load() != 0 {
+		t.Errorf("%d silent peers are kept, %d counted", len(ps.byID), ps.count.Load())
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 const (
 	// postedFrames and postedBytes bound what is posted to a connection: who
-	// posts more writes it.
+	// posts more writes it. A quarter of QueueBytes is the bound if that is less.
 	postedFrames = 32
 	postedBytes  = 32 << 10
 )
@@ -31,7 +31,7 @@ func (b *Batch) Len() int { return len(b.conns) }
 func (c *Conn) Post(frame []byte, b *Batch) bool {
 	c.mu.Lock()
 	if c.writing || c.raw == nil || c.closeQueued || c.broken ||
-		c.queue.len() >= postedFrames || c.queued+len(frame) > postedBytes {
+		c.queue.len() >= postedFrames || c.queued+len(frame) > c.pool.postedBytes {
 		c.mu.Unlock()
 		return c.Send(frame)
 	}

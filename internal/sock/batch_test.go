@@ -82,26 +82,34 @@ func TestBatchesShareAWrite(t *testing.T) {
 // Who posts more than may wait writes it.
 func TestPostIsBounded(t *testing.T) {
 	t.Parallel()
-	for name, size := range map[string]int{"frames": 10, "bytes": postedBytes / 5} {
+	tests := map[string]struct{ size, queue, most int }{
+		"frames":           {10, 0, postedFrames},
+		"bytes":            {postedBytes / 5, 0, 4},
+		"bytes of a queue": {postedBytes / 5, postedBytes, 1},
+	}
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, recorders := startRecorder(t, testOptions{cfg: Config{QueueBytes: 1 << 10}}, nil)
+			s, recorders := startRecorder(t, testOptions{cfg: Config{QueueBytes: test.queue}}, nil)
 			client := dial(t, s.addr)
 			c := receive(t, recorders, "connection").conn
-			frame := NewFrame(bytes.Repeat([]byte("x"), size), false)
+			frame := NewFrame(bytes.Repeat([]byte("x"), test.size), false)
 			b := s.pool.NewBatch()
 			posted := 0
 			for s.pool.Stats().WriteCalls == 0 {
 				if !c.Post(frame, b) {
 					t.Fatal("not taken")
 				}
-				if posted++; posted > postedFrames+1 || posted*size > postedBytes+size {
+				if posted++; posted > test.most+1 {
 					t.Fatalf("%d frames posted", posted)
 				}
 			}
+			if posted != test.most+1 {
+				t.Errorf("the write came with frame %d", posted)
+			}
 			b.Flush()
 			for range posted {
-				client.want(opText, string(bytes.Repeat([]byte("x"), size)))
+				client.want(opText, string(bytes.Repeat([]byte("x"), test.size)))
 			}
 		})
 	}

@@ -29,7 +29,8 @@ type Pool struct {
 	writes   sync.Pool // of *writeOp
 	batches  sync.Pool // of *Batch
 
-	writers writers
+	writers     writers
+	postedBytes int
 
 	// sweepEvery is the interval of the sweeper in nanoseconds; it follows the
 	// shortest timeout of any connection accepted so far.
@@ -63,6 +64,7 @@ func NewPool(cfg Config) *Pool {
 	p.chunks.New = func() any { return new(chunk) }
 	p.writes.New = func() any { return newWriteOp() }
 	p.writers.wg = &p.wg
+	p.postedBytes = min(postedBytes, p.cfg.QueueBytes/4)
 	p.batches.New = func() any { return &Batch{pool: p} }
 	p.sweepEvery.Store(int64(time.Second))
 	p.sweepFor(p.cfg.StallTimeout)

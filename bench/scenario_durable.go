@@ -30,10 +30,8 @@ func runDurable(ctx context.Context, w *world) (r result, err error) {
 			return err
 		}
 		return errors.Join(func() error {
-			for _, topics := range []int{1, w.scale(1000, 20)} {
-				if err := durableGo(ctx, w, nodes, bare, topics, &r); err != nil {
-					return err
-				}
+			if err := durableGo(ctx, w, nodes, bare, &r); err != nil {
+				return err
 			}
 			if err := durableLatency(ctx, w, nodes, bare, &r); err != nil {
 				return err
@@ -45,6 +43,17 @@ func runDurable(ctx context.Context, w *world) (r result, err error) {
 			}
 			return durableSQL(ctx, w, nodes, bare.conn, &r)
 		}(), bare.conn.Close(context.WithoutCancel(ctx)))
+	})
+	if err != nil {
+		return r, err
+	}
+	// A node that is not alone tells the others of what it stores.
+	err = w.withCluster(ctx, 2, func(nodes []*node) error {
+		bare, err := makeBareTable(ctx, w.database)
+		if err != nil {
+			return err
+		}
+		return errors.Join(durableGo(ctx, w, nodes, bare, &r), bare.conn.Close(context.WithoutCancel(ctx)))
 	})
 	return r, err
 }
@@ -71,9 +80,22 @@ func (n *node) publish(ctx context.Context, p publishing) (done published, err e
 	return done, err
 }
 
-// durableGo compares the Go API with bare inserts, in turns.
-func durableGo(ctx context.Context, w *world, nodes []*node, bare *bareTable, topics int, r *result) error {
+// durableGo compares the Go API of the first node with bare inserts.
+func durableGo(ctx context.Context, w *world, nodes []*node, bare *bareTable, r *result) error {
+	for _, topics := range []int{1, w.scale(1000, 20)} {
+		if err := durableTurns(ctx, w, nodes, bare, topics, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// durableTurns does so in turns. The targets are those of a node that is alone.
+func durableTurns(ctx context.Context, w *world, nodes []*node, bare *bareTable, topics int, r *result) error {
 	label := fmt.Sprintf("Go, topics: %d", topics)
+	if len(nodes) > 1 {
+		label += fmt.Sprintf(", nodes: %d", len(nodes))
+	}
 	span := w.span(800 * time.Millisecond)
 	if _, err := nodes[0].publish(ctx, publishing{callers: publishers, topics: topics, duration: span}); err != nil {
 		return err // a warm-up: it makes the topics
@@ -122,7 +144,13 @@ func durableGo(ctx context.Context, w *world, nodes []*node, bare *bareTable, to
 	ours.label, ours.unit, ours.expected = label, "messages", now-stored
 	floor.label, floor.unit = "bare multi-row insert beside it", "rows"
 	ours.times(times)
+	if len(nodes) > 1 {
+		ours.note = fmt.Sprintf("%.2f of the bare inserts", median(ratios))
+	}
 	r.rows = append(r.rows, floor, ours)
+	if len(nodes) > 1 {
+		return ours.complete()
+	}
 	limit := 0.3
 	if topics == 1 {
 		limit = 0.6

@@ -21,14 +21,18 @@ const bareInsert = `insert into bare (topic_id, id, inserted_at, event, payload)
 	select m.topic_id, m.id, now(), m.event, m.payload
 	from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) as m(topic_id, id, event, payload)`
 
-// benchDatabase has a table like that of the messages, and durable commits.
+// benchDatabase has a table like that of the messages, and durable commits,
+// which the servers of tests have not.
 func benchDatabase(b *testing.B) (url string, conn *pgx.Conn) {
-	url = pgtest.URL(b)
+	server := pgtest.Server(b, pgtest.WithSettings(map[string]string{"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}))
+	url = server.URL()
+	pgtest.Migrate(b, url)
 	conn = connect(b, url)
-	textarray.Register(conn.TypeMap())               // as those of the pool have it
-	if ask[string](b, conn, "show fsync") == "off" { // as in the servers of tests
-		exec(b, conn, "alter system set fsync = on")
-		exec(b, conn, "select pg_reload_conf()")
+	textarray.Register(conn.TypeMap()) // as those of the pool have it
+	for _, setting := range []string{"fsync", "synchronous_commit"} {
+		if value := ask[string](b, conn, "show "+setting); value != "on" {
+			b.Fatalf("%s is %s", setting, value)
+		}
 	}
 	exec(b, conn, `create table bare (like trunkline.messages including all) partition by range (inserted_at);
 		create table bare_now partition of bare default`)
@@ -68,7 +72,8 @@ func (s *bareBatcher) run(payload string) error {
 // the rate of a bare multi-row insert they reach: in turns of half a second. Both
 // have the same payloads, callers, batches, table and durability; the bare rows
 // are all of one topic. Reported as well is the processor time of a message in
-// this process, all callers included, and in Postgres.
+// this process, all callers included, and in Postgres. There is no bus, as of a
+// node that is alone; the load tool's durable scenario has one, and two nodes.
 func BenchmarkPublishers(b *testing.B) {
 	const publishers = 512
 	for _, topics := range []int{1, 1000} {

@@ -12,6 +12,14 @@ import (
 // maxMisses is how often a topic may be busy before it is waited for.
 const maxMisses = 2
 
+// At most spareLines empty lines are kept, of topics that had no more than
+// spareMessages: where many topics have a message each, lines come and go with
+// every batch.
+const (
+	spareLines    = 1024
+	spareMessages = 64
+)
+
 // A pending is a message that a caller waits for to be stored.
 type pending struct {
 	topic    string
@@ -87,6 +95,7 @@ type queue struct {
 	mu          sync.Mutex
 	lines       map[string]*line
 	order       []*line  // whose turn is next; each line of lines once
+	spare       []*line  // empty ones, to be used again
 	first, last *pending // who waits for an answer, by the time at which that ends
 }
 
@@ -172,7 +181,12 @@ func (q *queue) collect() {
 func (q *queue) line(topic string) *line {
 	l := q.lines[topic]
 	if l == nil {
-		l = &line{topic: topic}
+		if last := len(q.spare) - 1; last >= 0 {
+			l, q.spare = q.spare[last], q.spare[:last]
+			l.topic = topic
+		} else {
+			l = &line{topic: topic}
+		}
 		q.lines[topic] = l
 		q.order = append(q.order, l)
 	}
@@ -277,7 +291,11 @@ func (q *queue) move(l *line, n int, b *batchOf) {
 		moved++
 	}
 	clear(l.messages[:moved])
-	l.messages = l.messages[moved:]
+	if moved == len(l.messages) {
+		l.messages = l.messages[:0]
+	} else {
+		l.messages = l.messages[moved:]
+	}
 }
 
 // tidy forgets the lines that are empty.
@@ -287,6 +305,9 @@ func (q *queue) tidy() {
 			return false
 		}
 		delete(q.lines, l.topic)
+		if l.topic = ""; len(q.spare) < spareLines && cap(l.messages) <= spareMessages {
+			q.spare = append(q.spare, l)
+		}
 		return true
 	})
 }

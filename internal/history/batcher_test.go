@@ -403,6 +403,12 @@ func (b *recordingBus) Publish(_ byte, topic string, body []byte) error {
 	return nil
 }
 
+func (b *recordingBus) all() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.sent)
+}
+
 func (b *recordingBus) has(topic, body string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -34,3 +34,20 @@ func TestAloneTellsNobody(t *testing.T) {
 		n.stop()
 	})
 }
+
+// A node that has just come finds what was stored before it was heard of.
+func TestNewNodeSweepsSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newFakeServer()
+		var bus recordingBus
+		bus.alone.Store(true)
+		before := startFake(t, server, Config{Bus: &bus})
+		came := startFake(t, server, Config{})
+		defer came.follow(t, "room:1")()
+		before.publish(t, "room:1", "a")
+		time.Sleep(settlePause + 100*time.Millisecond)
+		wantIDs(t, "delivered", came.ids("room:1"), span(1, 1))
+		before.stop()
+		came.stop()
+	})
+}

@@ -11,6 +11,9 @@ import (
 const (
 	// retryPause is how long to wait after a statement failed.
 	retryPause = 250 * time.Millisecond
+	// settlePause is when a new node sweeps for the first time: who was alone
+	// told nobody until it heard of the new one, a moment after that one listened.
+	settlePause = time.Second
 	// sweepPause is the least time between two sweeps.
 	sweepPause = 50 * time.Millisecond
 	// sweepTopics bounds the topics of a statement.
@@ -63,6 +66,7 @@ func (s *sweeper) owe() {
 
 // run sweeps until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
+	s.request(settlePause)
 	failing := false
 	for s.waitUntilDue(ctx) {
 		s.mu.Lock()

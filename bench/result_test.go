@@ -78,3 +78,19 @@ func TestComparison(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 }
+
+// One odd reading of three does not count, and what a footprint is of adds up.
+func TestFootprint(t *testing.T) {
+	t.Parallel()
+	several := []footprint{{anonymous: 30 * mib}, {anonymous: 45 * mib}, {anonymous: 31 * mib}}
+	if got := typical(several); got.anonymous != 31*mib || several[1].anonymous != 45*mib {
+		t.Errorf("%v of %v", got, several)
+	}
+	f := footprint{resident: 50 * mib, anonymous: 30 * mib, heap: 8 * mib, holes: 7 * mib, idle: mib, stacks: 2 * mib}
+	if got := f.parts(); !strings.HasSuffix(got, "the runtime's own 12.0") {
+		t.Error(got)
+	}
+	if got := f.String(); got != "30.0 MiB, 50.0 with the program's pages" {
+		t.Error(got)
+	}
+}

@@ -3,12 +3,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,66 +20,80 @@ import (
 )
 
 // runCycles connects and disconnects many clients, half of them without a word,
-// and measures what the server keeps: after the first cycle, which makes what is
-// there for good, after half of them and after all, between which nothing may
-// grow.
+// and measures what the server keeps: against the start, and whether it still
+// grows when much has come and gone already.
 func runCycles(ctx context.Context, w *world) (r result, err error) {
 	count, cycles := w.scale(10_000, 40), w.scale(10, 2)
 	err = w.withCluster(ctx, 1, func(nodes []*node) error {
 		n := nodes[0]
-		fresh, err := n.holdings(ctx, w)
+		start, err := n.holdings(ctx, w)
 		if err != nil {
 			return err
 		}
 		if err := w.profilesOf(ctx, n, "start"); err != nil {
 			return err
 		}
-		kept := make(map[int]holdings) // by how many cycles have passed
+		fresh, err := n.footprint(ctx, w)
+		if err != nil {
+			return err
+		}
+		r.rows = append(r.rows, row{label: "at the start", note: fresh.parts()})
+		var first holdings
+		var kept []footprint
 		for cycle := 1; cycle <= cycles; cycle++ {
 			label := fmt.Sprintf("cycle %d", cycle)
 			one, err := w.measure(ctx, label, nodes, func() error { return n.comeAndGo(ctx, count) })
 			if err != nil {
 				return err
 			}
-			if cycle != 1 && cycle != cycles/2 && cycle != cycles {
-				continue
+			if cycle == 1 {
+				if first, err = n.holdings(ctx, w); err != nil {
+					return err
+				}
 			}
-			one.unit, one.count, one.expected = "connections", uint64(count), uint64(count)
-			h, err := n.holdings(ctx, w)
+			f, err := n.footprint(ctx, w)
 			if err != nil {
 				return err
+			}
+			kept = append(kept, f)
+			if cycle != 1 && cycle != cycles/2 && cycle != cycles {
+				continue
 			}
 			if err := w.profilesOf(ctx, n, fmt.Sprint(cycle)); err != nil {
 				return err
 			}
-			kept[cycle] = h
-			stays := row{label: "what stays after " + label, kib: (h.anonymous - fresh.anonymous) / 1024 / float64(count), note: h.parts()}
+			one.unit, one.count, one.expected = "connections", uint64(count), uint64(count)
+			stays := row{label: "what stays after " + label, kib: (f.anonymous - fresh.anonymous) / 1024 / float64(count), note: f.parts()}
 			r.rows = append(r.rows, one, stays)
 		}
-		first, half, last := kept[1], kept[cycles/2], kept[cycles]
+		last, err := n.holdings(ctx, w)
+		if err != nil {
+			return err
+		}
 		if last.goroutines > first.goroutines*2 || last.descriptors > first.descriptors*2 {
 			return fmt.Errorf("%.0f goroutines and %.0f descriptors are left, %.0f and %.0f after the first cycle",
 				last.goroutines, last.descriptors, first.goroutines, first.descriptors)
 		}
+		middle, end := typical(kept[max(cycles/2-2, 0):cycles/2+1]), typical(kept[max(cycles-3, 0):])
 		after := fmt.Sprintf("%d cycles of %d: ", cycles, count)
 		r.verdicts = []verdict{
 			{
-				what: after + "goroutines against the start", value: last.goroutines / fresh.goroutines, limit: 1.05,
-				measured: fmt.Sprintf("%.0f, beside %d workers that wait for the next message", last.goroutines, last.workers), floor: short(fresh.goroutines),
+				what: after + "goroutines against the start", value: last.goroutines / start.goroutines, limit: 1.05,
+				measured: fmt.Sprintf("%.0f, beside %d workers that wait for the next message", last.goroutines, last.workers), floor: short(start.goroutines),
 			},
 			{
-				what: after + "descriptors against the start", value: last.descriptors / fresh.descriptors, limit: 1.05,
-				measured: short(last.descriptors), floor: short(fresh.descriptors),
+				what: after + "descriptors against the start", value: last.descriptors / start.descriptors, limit: 1.05,
+				measured: short(last.descriptors), floor: short(start.descriptors),
 			},
 			{
-				what: after + "anonymous memory against the start", value: last.anonymous / fresh.anonymous, limit: 1.05,
-				measured: fmt.Sprintf("%s KiB more for each connection at once; %s", short((last.anonymous-fresh.anonymous)/1024/float64(count)), last.memory()),
-				floor:    fresh.memory(),
+				what: after + "anonymous memory against the start", value: end.anonymous / fresh.anonymous, limit: 1.05,
+				measured: fmt.Sprintf("%s, %s KiB more for each that was connected at once", &end, short((end.anonymous-fresh.anonymous)/1024/float64(count))),
+				floor:    fresh.String(),
 			},
 			{
-				what:  fmt.Sprintf("%sanonymous memory against that after %d", after, cycles/2),
-				value: last.anonymous / half.anonymous, limit: 1.05,
-				measured: last.memory(), floor: half.memory() + ", after the first " + first.memory(),
+				what:  after + "anonymous memory against that after half of them (medians of three)",
+				value: end.anonymous / middle.anonymous, limit: 1.05,
+				measured: end.String(), floor: fmt.Sprintf("%s, after the first %s", &middle, &kept[0]),
 			},
 		}
 		return nil
@@ -124,28 +140,62 @@ func (n *node) comeAndGo(ctx context.Context, count int) error {
 	return n.awaitSockets(ctx, 0)
 }
 
-// holdings are what a server has after garbage collections. Idle workers of
-// connections, of which it keeps a fixed number at most, count by themselves.
-type holdings struct {
-	goroutines, descriptors float64
-	workers                 int
-	// Bytes. Resident memory is the anonymous and pages of the program, which
-	// come as they are first used and are no growth.
+// footprint is a server's memory after garbage collections, in bytes.
+type footprint struct {
+	// Resident memory is the anonymous and pages of the program, which come as
+	// they are first used and are no growth.
 	resident, anonymous       float64
 	heap, holes, idle, stacks float64 // of the anonymous; the rest is the runtime's own
 }
 
-// memory prints what is anonymous, and what is resident at all.
-func (h *holdings) memory() string {
-	return fmt.Sprintf("%.1f MiB, %.1f with the program's pages", h.anonymous/mib, h.resident/mib)
+// String has what is anonymous, and what is resident at all.
+func (f *footprint) String() string {
+	return fmt.Sprintf("%.1f MiB, %.1f with the program's pages", f.anonymous/mib, f.resident/mib)
 }
 
 // parts prints what the anonymous memory is. Holes are free places between
 // objects; idle memory has not been given back yet.
-func (h *holdings) parts() string {
-	rest := h.anonymous - h.heap - h.holes - h.idle - h.stacks
+func (f *footprint) parts() string {
+	rest := f.anonymous - f.heap - f.holes - f.idle - f.stacks
 	return fmt.Sprintf("MiB: heap %.1f, holes in it %.1f, idle %.1f, stacks %.1f, the runtime's own %.1f",
-		h.heap/mib, h.holes/mib, h.idle/mib, h.stacks/mib, rest/mib)
+		f.heap/mib, f.holes/mib, f.idle/mib, f.stacks/mib, rest/mib)
+}
+
+// typical is the median by anonymous memory.
+func typical(several []footprint) footprint {
+	sorted := slices.SortedFunc(slices.Values(several), func(a, b footprint) int { return cmp.Compare(a.anonymous, b.anonymous) })
+	return sorted[len(sorted)/2]
+}
+
+// footprint collects garbage thrice: a pool's content outlives one collection.
+func (n *node) footprint(ctx context.Context, w *world) (f footprint, err error) {
+	time.Sleep(w.span(time.Second)) // what the clients left behind ends
+	for range 3 {
+		if err := n.collect(ctx); err != nil {
+			return f, err
+		}
+	}
+	resident, err := stats.RSS(n.pid)
+	if err != nil {
+		return f, err
+	}
+	anonymous, err := stats.Anonymous(n.pid)
+	if err != nil {
+		return f, err
+	}
+	figures, err := n.runtime(ctx)
+	return footprint{
+		resident: float64(resident), anonymous: float64(anonymous),
+		heap: float64(figures.Heap), holes: float64(figures.Spans - figures.Heap),
+		idle: float64(figures.Idle), stacks: float64(figures.Stacks),
+	}, err
+}
+
+// holdings are what else a server has. Idle workers of connections, of which it
+// keeps a fixed number at most, count by themselves.
+type holdings struct {
+	goroutines, descriptors float64
+	workers                 int
 }
 
 // workerMark is in the stack of a worker of connections.
@@ -165,28 +215,8 @@ func (n *node) holdings(ctx context.Context, w *world) (h holdings, err error) {
 			h.goroutines, h.workers = goroutines, workers
 		}
 	}
-	// The pools' content outlives one collection.
-	for range 3 {
-		if err := n.collect(ctx); err != nil {
-			return h, err
-		}
-	}
-	resident, err := stats.RSS(n.pid)
-	if err != nil {
-		return h, err
-	}
-	anonymous, err := stats.Anonymous(n.pid)
-	if err != nil {
-		return h, err
-	}
 	files, err := stats.Descriptors(n.pid)
-	if err != nil {
-		return h, err
-	}
-	figures, err := n.runtime(ctx)
-	h.resident, h.anonymous, h.descriptors = float64(resident), float64(anonymous), float64(files)
-	h.heap, h.holes = float64(figures.Heap), float64(figures.Spans-figures.Heap)
-	h.idle, h.stacks = float64(figures.Idle), float64(figures.Stacks)
+	h.descriptors = float64(files)
 	return h, err
 }
 

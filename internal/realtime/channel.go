@@ -30,10 +30,10 @@ type Channel struct {
 	state    state
 	running  bool
 	queue    []item
-	cancel   context.CancelCauseFunc // of the run under way
-	deadline *time.Timer             // cancels a run that outlives its channel
-	ended    chan struct{}           // made when somebody waits for the end
-	subs     []*subscription         // the first is the channel's own topic
+	current  *runContext     // of the run under way
+	deadline *time.Timer     // cancels a run that outlives its channel
+	ended    chan struct{}   // made when somebody waits for the end
+	subs     []*subscription // the first is the channel's own topic
 
 	joined atomic.Bool // Join returned ok and the channel has not ended
 	told   atomic.Bool // Ended was called
@@ -58,15 +58,16 @@ func (c *Channel) intercepted(event string) bool {
 }
 
 func (c *Channel) run() {
-	ctx, cancel := context.WithCancelCause(c.socket.engine.base)
-	defer cancel(nil)
+	ctx := &runContext{parent: c.socket.engine.base}
+	defer ctx.end(nil)
 	c.mu.Lock()
-	c.cancel = cancel
+	c.current = ctx
 	if c.muted.Load() {
-		cancel(ErrReplaced)
+		ctx.end(ErrReplaced)
 	}
 	c.mu.Unlock()
-	for batch := c.next(); batch != nil; batch = c.next() {
+	var batch []item
+	for batch = c.next(batch); batch != nil; batch = c.next(batch) {
 		for i := range batch {
 			done, reason := c.handle(ctx, &batch[i])
 			c.release(batch[i : i+1])
@@ -216,7 +217,7 @@ func (c *Channel) end(reason error, rest []item) {
 
 	c.mu.Lock()
 	rest = append(rest, c.queue...)
-	c.queue, c.cancel, c.state = nil, nil, stateEnded
+	c.queue, c.current, c.state = nil, nil, stateEnded
 	ended := c.ended
 	c.mu.Unlock()
 	c.release(rest)

@@ -21,6 +21,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer cancel()
 	err := e.drain(drain)
 	e.stop(ErrDraining)
+	e.runs.Close()
+	if err == nil { // else some are not to be waited for
+		e.workers.Wait()
+	}
 	stopPool()
 	return errors.Join(err, e.polls.close(), <-pool)
 }

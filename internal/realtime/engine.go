@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/trunkline/trunkline/internal/sock"
+	"github.com/trunkline/trunkline/internal/worker"
 )
 
 // Engine owns the sockets of one node. Make it with NewEngine; Run keeps it
@@ -26,6 +27,9 @@ type Engine struct {
 	stop     context.CancelCauseFunc
 	draining atomic.Bool
 	channels sync.WaitGroup
+	workers  sync.WaitGroup
+	runs     *worker.Pool[*Channel]
+	items    items
 
 	mu      sync.Mutex
 	sockets map[*Socket]struct{}
@@ -43,6 +47,7 @@ func NewEngine(cfg Config) *Engine {
 		stop:    stop,
 		sockets: make(map[*Socket]struct{}),
 	}
+	e.runs = worker.New(&e.workers, (*Channel).run)
 	sockCfg := cfg.Sock
 	sockCfg.Logger = cfg.Logger
 	e.pool = sock.NewPool(sockCfg)

@@ -108,6 +108,7 @@ func newPollNode(t *testing.T, bus Bus, opts MountOptions) *pollNode {
 		}
 		n.engine.channels.Wait()
 		n.engine.stop(ErrDraining)
+		n.engine.runs.Close()
 	})
 	return n
 }

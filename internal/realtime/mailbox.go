@@ -53,10 +53,13 @@ func (c *Channel) enqueue(it item) error {
 
 // push appends; the caller holds c.mu.
 func (c *Channel) push(it item) {
+	if c.queue == nil {
+		c.queue = c.socket.engine.items.take()
+	}
 	c.queue = append(c.queue, it)
 	if !c.running {
 		c.running = true
-		go c.run()
+		c.socket.engine.runs.Go(c)
 	}
 }
 
@@ -108,26 +111,28 @@ func (c *Channel) replace() {
 	c.release(c.queue)
 	c.queue = nil
 	c.push(item{kind: itemClose, msg: ErrReplaced})
-	if c.cancel != nil {
-		c.cancel(ErrReplaced)
+	if c.current != nil {
+		c.current.end(ErrReplaced)
 	}
 }
 
 func (c *Channel) cancelRun() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cancel != nil {
-		c.cancel(ErrShutdown)
+	if c.current != nil {
+		c.current.end(ErrShutdown)
 	}
 }
 
-// next takes everything that waits, or ends the run.
-func (c *Channel) next() []item {
+// next takes everything that waits, or ends the run. done is what it returned
+// before.
+func (c *Channel) next(done []item) []item {
+	c.socket.engine.items.put(done)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) == 0 {
 		c.running = false
-		c.cancel = nil
+		c.current = nil
 		return nil
 	}
 	batch := c.queue

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trunkline/trunkline/internal/worker"
 )
 
 func TestMessagesComeBackWhole(t *testing.T) {
@@ -131,7 +133,7 @@ func TestPingsAndFragments(t *testing.T) {
 func TestPingingConnectionsHoldNoWorker(t *testing.T) {
 	s := startServer(t, testOptions{})
 	const conns = 200
-	limit := runtime.NumGoroutine() + conns + maxIdleWorkers
+	limit := runtime.NumGoroutine() + conns + worker.MaxIdle
 	clients := make([]*testClient, conns)
 	for i := range clients {
 		clients[i] = dial(t, s.addr)
@@ -161,7 +163,7 @@ func TestBlockedHandlerHoldsOnlyItsOwnConnection(t *testing.T) {
 		c.Send(NewFrame(data, false))
 	})
 	var blocked []*testClient
-	for range maxIdleWorkers + 10 {
+	for range worker.MaxIdle + 10 {
 		c := dial(t, s.addr)
 		c.send(opText, "block")
 		c.send(opText, "after")

@@ -1,7 +1,7 @@
 // Package sock is one WebSocket connection, many times: it upgrades a request,
 // reads whole messages, and sends ready-made frames without ever blocking the
-// sender. It knows nothing of what the messages mean and imports nothing of
-// ours.
+// sender. It knows nothing of what the messages mean and imports
+// internal/worker only.
 //
 // github.com/coder/websocket does the handshake, frame reading, masks, control
 // frames and protocol errors. It gets our own net.Conn ([libConn]) through our

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/trunkline/trunkline/internal/worker"
 )
 
 // Limits of an idle connection that has joined. A plain net/http handler with
@@ -59,7 +61,7 @@ type idleCost struct{ rss, rssAfterGC, heap, stack, goroutines float64 }
 func measureIdle(t testing.TB, conns int) idleCost {
 	s := startServer(t, testOptions{})
 	// Workers that have nothing to do are a fixed cost: have them all now.
-	warm := make([]*testClient, maxIdleWorkers)
+	warm := make([]*testClient, worker.MaxIdle)
 	for i := range warm {
 		warm[i] = dial(t, s.addr)
 		warm[i].send(opText, "join")
@@ -74,7 +76,7 @@ func measureIdle(t testing.TB, conns int) idleCost {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	// Workers without work are not counted: they belong to no connection.
-	goroutines := func() int { return runtime.NumGoroutine() - int(s.pool.idleWorkers.Load()) }
+	goroutines := func() int { return runtime.NumGoroutine() - s.pool.serves.Idle() }
 	rssBefore, goroutinesBefore := residentBytes(t), goroutines()
 
 	self, err := os.Executable()

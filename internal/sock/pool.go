@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/trunkline/trunkline/internal/worker"
 )
 
 // ErrPoolClosed is returned by Accept once the pool's Run has begun to end.
@@ -18,10 +20,8 @@ type Pool struct {
 	cfg   Config
 	start time.Time
 
-	jobs        chan *Conn // to a worker that has nothing to do
-	idleWorkers atomic.Int32
-	done        chan struct{} // closed when idle workers shall end
-	wg          sync.WaitGroup
+	wg     sync.WaitGroup
+	serves *worker.Pool[*Conn] // decodes what has come
 
 	pages    sync.Pool // of *page: read buffers
 	messages sync.Pool // of *[]byte: messages being put together
@@ -55,10 +55,9 @@ func NewPool(cfg Config) *Pool {
 	p := &Pool{
 		cfg:     cfg.withDefaults(),
 		start:   time.Now(),
-		jobs:    make(chan *Conn),
-		done:    make(chan struct{}),
 		resweep: make(chan struct{}, 1),
 	}
+	p.serves = worker.New(&p.wg, (*Conn).serve)
 	p.pages.New = func() any { return new(page) }
 	p.messages.New = func() any { b := make([]byte, 0, pageSize); return &b }
 	p.chunks.New = func() any { return new(chunk) }
@@ -87,7 +86,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		c.resetUnlessClosing()
 	}
 	p.writers.close()
-	close(p.done)
+	p.serves.Close()
 	gone := make(chan struct{})
 	go func() {
 		p.wg.Wait()

@@ -53,7 +53,7 @@ func (c *Conn) wait() {
 			c.read(nil)
 		}
 		c.in.turn.Add(1)
-		c.pool.work(c)
+		c.pool.serves.Go(c)
 		c.in.turn.Wait()
 		if c.in.err != nil {
 			c.release()
@@ -62,7 +62,7 @@ func (c *Conn) wait() {
 	}
 }
 
-// serve handles all that has been read; runs on a worker.
+// serve handles all that has been read, and ends the turn; runs on a worker.
 func (c *Conn) serve() {
 	for !c.in.discarding && (c.in.err != nil || len(c.in.unread) > 0 || c.br.Buffered() > 0) {
 		if !c.readMessage() {
@@ -72,6 +72,7 @@ func (c *Conn) serve() {
 	if c.in.discarding {
 		c.in.unread = nil
 	}
+	c.in.turn.Done()
 }
 
 // servePlain is the goroutine of a connection that is not a TCP connection.

@@ -14,7 +14,7 @@ const root = "."
 // layers names every package of the server, and those of ours that it may
 // import, in other files than tests. Imports look down only:
 //
-//	cmd, examples -> root -> engine and services -> wire, sock, dbsqlc, textarray, token
+//	cmd, examples -> root -> engine and services -> wire, sock, dbsqlc, textarray, token, worker
 //
 // internal/devdb, internal/pgtest and db/migrations are leaves beside them.
 var layers = map[string][]string{
@@ -38,7 +38,7 @@ var layers = map[string][]string{
 		"internal/pubsub", "internal/realtime", "internal/sock", "internal/token",
 	},
 
-	"internal/realtime": {"internal/sock", "internal/token", "internal/wire"},
+	"internal/realtime": {"internal/sock", "internal/token", "internal/wire", "internal/worker"},
 	"internal/pubsub":   services,
 	"internal/history":  services,
 	"internal/presence": services,
@@ -49,10 +49,11 @@ var layers = map[string][]string{
 	"internal/presence/sqlview":    {"internal/dbsqlc", "internal/presence"},
 
 	"internal/wire":      {},
-	"internal/sock":      {},
+	"internal/sock":      {"internal/worker"},
 	"internal/token":     {},
 	"internal/dbsqlc":    {},
 	"internal/textarray": {},
+	"internal/worker":    {},
 
 	"db/migrations":   {"internal/dbsqlc"},
 	"internal/devdb":  {},

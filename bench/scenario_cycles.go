@@ -198,8 +198,8 @@ type holdings struct {
 	workers                 int
 }
 
-// workerMark is in the stack of a worker of connections.
-const workerMark = "sock.(*Pool).worker+"
+// workerMark is in the stack of a worker of connections or channels.
+const workerMark = "internal/worker.(*Pool["
 
 // holdings waits a while, as some parts start late and some end late, and takes
 // the fewest goroutines of several looks: some come and go.

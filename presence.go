@@ -187,9 +187,10 @@ func (s *Server) presenceChanged(joins, leaves []*presence.Entry) {
 	}
 }
 
-// deliverDiff tells this node's subscribers; every node tells its own.
+// deliverDiff tells this node's subscribers; every node tells its own. The
+// tracker sends no more diffs than are written.
 func (s *Server) deliverDiff(topic string, diff *presence.PresenceDiff) {
-	err := s.engine.LocalBroadcast(topic, "presence_diff", realtime.Payload{Data: diff.AppendJSON(nil)})
+	err := s.engine.LocalWrite(topic, "presence_diff", realtime.Payload{Data: diff.AppendJSON(nil)})
 	if err != nil {
 		s.cfg.Logger.Warn("presence_diff not sent to everybody", "topic", topic, "error", err)
 	}

@@ -126,5 +126,5 @@ func (*member) HandleInfo(ctx context.Context, s *trunkline.Socket, msg any) err
 	if _, err := s.Track(j.key, map[string]any{"online_at": time.Now().Unix()}); err != nil {
 		return err
 	}
-	return s.Push("presence_state", s.Presences(ctx))
+	return s.Push("presence_state", s.PresenceState(ctx))
 }

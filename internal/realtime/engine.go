@@ -42,7 +42,6 @@ func NewEngine(cfg Config) *Engine {
 	e := &Engine{
 		cfg:     cfg,
 		log:     cfg.Logger,
-		hub:     newHub(),
 		base:    base,
 		stop:    stop,
 		sockets: make(map[*Socket]struct{}),
@@ -51,6 +50,7 @@ func NewEngine(cfg Config) *Engine {
 	sockCfg := cfg.Sock
 	sockCfg.Logger = cfg.Logger
 	e.pool = sock.NewPool(sockCfg)
+	e.hub = newHub(e.pool)
 	e.remote = e.pool.NewBatch()
 	e.polls = newLongPolls(e)
 	e.metrics = newMetrics(cfg.Registerer, e)
@@ -70,6 +70,17 @@ func (e *Engine) LocalBroadcast(topic, event string, p Payload) error {
 	return e.broadcast(&Broadcast{Topic: topic, Event: event, Payload: p}, false)
 }
 
+// LocalWrite is LocalBroadcast that returns when the event has been written, to
+// clients that take it: for who is not to be faster than that.
+func (e *Engine) LocalWrite(topic, event string, p Payload) error {
+	var written sync.WaitGroup
+	b := &Broadcast{Topic: topic, Event: event, Payload: p}
+	e.metrics.broadcasts.Inc()
+	e.dispatch(b, nil, &written)
+	written.Wait()
+	return b.err()
+}
+
 // DirectBroadcast is Broadcast on one node only, named by its id. An unknown
 // node is silence.
 func (e *Engine) DirectBroadcast(node, topic, event string, p Payload) error {
@@ -81,9 +92,14 @@ func (e *Engine) DirectBroadcast(node, topic, event string, p Payload) error {
 	}
 }
 
+// dispatch is that of the hub, counted.
+func (e *Engine) dispatch(b *Broadcast, few *sock.Batch, written *sync.WaitGroup) {
+	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, few, written)))
+}
+
 func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 	e.metrics.broadcasts.Inc()
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool, nil)))
+	e.dispatch(b, nil, nil)
 	err := b.err()
 	if cluster && e.cfg.Bus != nil {
 		if busErr := e.cfg.Bus.Publish(KindBroadcast, b.Topic, BroadcastBody(b.Event, b.Payload)); busErr != nil {
@@ -96,7 +112,7 @@ func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 // Deliver hands a stored message to this node's subscribers. It must be called
 // with each id of a topic once, in order and one at a time.
 func (e *Engine) Deliver(b *Broadcast) {
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool, nil)))
+	e.dispatch(b, nil, nil)
 	if err := b.err(); err != nil {
 		e.log.Warn("a stored message did not reach every subscriber", "id", b.ID, "error", err)
 	}
@@ -120,7 +136,7 @@ func (e *Engine) HandleBus(topic string, body []byte) {
 		e.log.Error("bus message dropped", "error", err)
 		return
 	}
-	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, e.pool, e.remote)))
+	e.dispatch(b, e.remote, nil)
 	if err := b.err(); err != nil {
 		e.log.Warn("a broadcast of another node did not reach every subscriber", "error", err)
 	}
@@ -136,7 +152,7 @@ func (e *Engine) FlushBus() {
 	batch := e.remote
 	e.remote = e.pool.NewBatch()
 	if batch.Len() > maxInline {
-		batch.Write()
+		batch.Write(nil)
 	} else {
 		batch.Flush()
 	}

@@ -1,21 +1,33 @@
 package realtime
 
-import "github.com/trunkline/trunkline/internal/sock"
+import (
+	"sync"
+
+	"github.com/trunkline/trunkline/internal/sock"
+)
 
 // dispatch hands b to the local subscribers, and returns how many took it. In a
 // topic of several chunks it is written later, so that a subscriber gets all
 // that is under way in one write, which is what a fan-out costs; whatever is
 // sent to the same client afterwards comes after it all the same. In a smaller
-// topic it is written with few, at once if that is nil.
-func (h *hub) dispatch(b *Broadcast, pool *sock.Pool, few *sock.Batch) (delivered int) {
+// topic it is written with few, at once if that is nil. written, if not nil, is
+// counted up until it is written to all.
+func (h *hub) dispatch(b *Broadcast, few *sock.Batch, written *sync.WaitGroup) (delivered int) {
+	var wrote func()
+	if written != nil {
+		wrote = written.Done
+	}
 	chunks, functions := h.find(b.Topic)
 	if len(chunks) == 1 {
 		delivered = chunks[0].deliver(b, few)
 	} else {
 		for _, c := range chunks {
-			batch := pool.NewBatch()
+			batch := h.pool.NewBatch()
 			delivered += c.deliver(b, batch)
-			batch.Write()
+			if written != nil {
+				written.Add(1)
+			}
+			batch.Write(wrote)
 		}
 	}
 	for _, s := range functions {

@@ -216,3 +216,29 @@ func TestBusToManyClients(t *testing.T) {
 		}
 	}
 }
+
+// LocalWrite leaves nothing to be written.
+func TestLocalWrite(t *testing.T) {
+	t.Parallel()
+	e, connect := realClients(t, plain)
+	var clients []*realClient
+	for range chunkSize + 1 {
+		clients = append(clients, connect("room"))
+	}
+	for n := range 3 {
+		before := e.pool.Stats().WriteCalls
+		if err := e.LocalWrite("room", "m", Payload{Data: fmt.Appendf(nil, `{"n":%d}`, n)}); err != nil {
+			t.Fatal(err)
+		}
+		if writes := e.pool.Stats().WriteCalls - before; writes != uint64(len(clients)) {
+			t.Errorf("%d writes", writes)
+		}
+	}
+	for _, c := range clients {
+		for n := range 3 {
+			if event, got := c.read(); event != "m" || got != n {
+				t.Fatalf("got %s %d", event, got)
+			}
+		}
+	}
+}

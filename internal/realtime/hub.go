@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+
+	"github.com/trunkline/trunkline/internal/sock"
 )
 
 const (
@@ -18,6 +20,7 @@ const (
 // is never changed in place, so that a fan-out may walk it after releasing the
 // lock. A chunk's lock guards its subscribers. Lock order: shard, then chunk.
 type hub struct {
+	pool   *sock.Pool // of the subscribers' connections
 	seed   maphash.Seed
 	shards [hubShards]hubShard
 }
@@ -52,8 +55,8 @@ type subscription struct {
 	fn      func(*Broadcast)
 }
 
-func newHub() *hub {
-	h := &hub{seed: maphash.MakeSeed()}
+func newHub(pool *sock.Pool) *hub {
+	h := &hub{pool: pool, seed: maphash.MakeSeed()}
 	for i := range h.shards {
 		h.shards[i].topics = make(map[string]*hubTopic)
 	}

@@ -19,7 +19,7 @@ import (
 func TestHubAgainstAModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		h := newHub()
+		h := newHub(nil)
 		topics := []string{"a", "b", "c"}
 		got := map[*subscription]int{}
 		var mu sync.Mutex

@@ -18,6 +18,7 @@ type Batch struct {
 	pool   *Pool
 	conns  []*Conn
 	joined bool // some frames were posted to connections of earlier Batches
+	wrote  func()
 }
 
 // NewBatch returns an empty Batch.
@@ -70,15 +71,25 @@ func (b *Batch) Flush() {
 
 func (b *Batch) release() {
 	clear(b.conns)
-	b.conns, b.joined = b.conns[:0], false
+	b.conns, b.joined, b.wrote = b.conns[:0], false, nil
 	b.pool.batches.Put(b)
 }
 
 // Write has what was posted written by the writers of the pool, in the order of
-// these calls, and returns at once.
-func (b *Batch) Write() {
-	if len(b.conns) == 0 && !b.joined || !b.pool.writers.take(b) {
-		b.Flush()
+// these calls, and returns at once. wrote, if not nil, is called when that has
+// been done.
+func (b *Batch) Write(wrote func()) {
+	b.wrote = wrote
+	if !b.pool.writers.take(b) {
+		b.write()
+	}
+}
+
+func (b *Batch) write() {
+	wrote := b.wrote
+	b.Flush()
+	if wrote != nil {
+		wrote()
 	}
 }
 
@@ -107,7 +118,7 @@ func (w *writers) take(b *Batch) bool {
 	if b.joined {
 		w.most = max(1, w.most/2)
 	}
-	if len(b.conns) == 0 {
+	if len(b.conns) == 0 && b.wrote == nil {
 		b.release()
 		return true
 	}
@@ -127,7 +138,7 @@ func (w *writers) close() {
 
 func (w *writers) work() {
 	for b := w.next(); b != nil; b = w.next() {
-		b.Flush()
+		b.write()
 	}
 }
 

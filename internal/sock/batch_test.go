@@ -22,7 +22,7 @@ func TestPost(t *testing.T) {
 		last   string
 	}{
 		{"flushed", func(_ *Conn, b *Batch) { b.Flush() }, 1, ""},
-		{"written", func(_ *Conn, b *Batch) { b.Write() }, 1, ""},
+		{"written", func(_ *Conn, b *Batch) { b.Write(nil) }, 1, ""},
 		{"sent behind, then flushed", func(c *Conn, b *Batch) { c.Send(textFrame("last")); b.Flush() }, 1, "last"},
 		{"flushed, then sent", func(c *Conn, b *Batch) { b.Flush(); c.Send(textFrame("last")) }, 2, "last"},
 	}
@@ -146,7 +146,7 @@ func TestAbortAfterPost(t *testing.T) {
 	cut.conn.Post(textFrame("1"), b)
 	r.conn.Post(textFrame("1"), b)
 	cut.conn.Abort()
-	b.Write()
+	b.Write(nil)
 	other.want(opText, "1")
 	wantClosed(t, cut, Disconnected, 1006)
 }
@@ -208,7 +208,7 @@ func TestManyPost(t *testing.T) {
 				if n%5 == 0 {
 					b.Flush()
 				} else {
-					b.Write()
+					b.Write(nil)
 				}
 			}
 		})
@@ -222,6 +222,27 @@ func TestManyPost(t *testing.T) {
 	})
 }
 
+// The end of the writing is told, also where somebody else's batch did it.
+func TestWrote(t *testing.T) {
+	t.Parallel()
+	s, recorders := startRecorder(t, testOptions{}, nil)
+	client := dial(t, s.addr)
+	c := receive(t, recorders, "connection").conn
+	first, second, empty := s.pool.NewBatch(), s.pool.NewBatch(), s.pool.NewBatch()
+	c.Post(textFrame("1"), first)
+	c.Post(textFrame("2"), second)
+	wrote := make(chan int, 3)
+	for i, b := range []*Batch{first, second, empty} {
+		b.Write(func() { wrote <- i })
+		receive(t, wrote, "end")
+		if c.Queued() != 0 {
+			t.Errorf("%d bytes wait after batch %d", c.Queued(), i)
+		}
+	}
+	client.want(opText, "1")
+	client.want(opText, "2")
+}
+
 // When the pool ends, who posts writes.
 func TestWriteAfterTheEnd(t *testing.T) {
 	t.Parallel()
@@ -233,7 +254,11 @@ func TestWriteAfterTheEnd(t *testing.T) {
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	b.Write()
+	told := false
+	b.Write(func() { told = true })
+	if !told {
+		t.Error("not told of the end")
+	}
 	if w := &s.pool.writers; w.working != 0 || len(w.queue) != 0 {
 		t.Error("a writer after the end of the pool")
 	}

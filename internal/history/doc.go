@@ -55,7 +55,8 @@
 //   - Counters are locked in the order of topic ids and by append and
 //     append_plain only, never by an application's transaction, so nothing
 //     deadlocks and no open transaction delays a publisher.
-//   - NOTIFY is a hint; the tables are the truth.
+//   - NOTIFY is a hint; the tables are the truth. So a node that knows of no
+//     other sends none, and a node that starts sweeps soon.
 //   - Draining the outbox and storing its messages is one transaction, so a
 //     relay that dies loses and doubles nothing.
 package history

@@ -96,7 +96,7 @@ func (s *Server) newHistory() (*history.History, error) {
 		Bus:       s.bus,
 		Patterns:  patterns,
 		Prepare:   s.prepare,
-		Deliver:   func(_ string, m *history.Message) { s.engine.Deliver(&m.Shared.(*storedMessage).broadcast) },
+		Deliver:   func(_ string, messages []*history.Message) { s.engine.Deliver(broadcasts(messages)) },
 		Reset:     s.engine.Reset,
 		Broadcast: func(topic, event string, payload []byte) {
 			if err := s.engine.Broadcast(topic, event, realtime.Payload{Data: payload}); err != nil {
@@ -154,6 +154,15 @@ func (s *Server) idKey(topic string) string {
 	return "id"
 }
 
+// broadcasts returns messages as they go to clients.
+func broadcasts(messages []*history.Message) []*realtime.Broadcast {
+	out := make([]*realtime.Broadcast, len(messages))
+	for i, m := range messages {
+		out[i] = &m.Shared.(*storedMessage).broadcast
+	}
+	return out
+}
+
 // stored is the history as the engine meets it.
 type stored struct{ s *Server }
 
@@ -166,11 +175,7 @@ func (h stored) After(ctx context.Context, topic string, after int64) (messages 
 	if err != nil {
 		return nil, 0, err
 	}
-	broadcasts := make([]*realtime.Broadcast, len(page.Messages))
-	for i, m := range page.Messages {
-		broadcasts[i] = &m.Shared.(*storedMessage).broadcast
-	}
-	return broadcasts, page.Head, nil
+	return broadcasts(page.Messages), page.Head, nil
 }
 
 func (h stored) AtHead(topic string, f func(int64)) { h.s.history.Load().AtHead(topic, f) }

@@ -158,7 +158,7 @@ func BenchmarkPublishLatency(b *testing.B) {
 	n := startReal(b, url, Config{})
 	defer n.follow(b, "room:1")()
 	delivered := make(chan time.Time, 16)
-	n.config.Deliver = func(string, *Message) { delivered <- time.Now() }
+	n.config.Deliver = func(string, []*Message) { delivered <- time.Now() }
 	payload := []byte(`{"body":"` + strings.Repeat("x", 128-11) + `"}`)
 	var single, ack, end []time.Duration
 	id := int64(0)

@@ -47,10 +47,10 @@ type Config struct {
 	Prepare func(topic string, m *Message) any
 
 	// Deliver gets every new message of the topics that are followed: each id
-	// once, in order, and one at a time of a topic. It must not block for long.
-	// A message that was deleted before it came is delivered as such. Default:
-	// nothing.
-	Deliver func(topic string, m *Message)
+	// once, in order, one call at a time of a topic, with those that came
+	// together. It must not block for long. A message that was deleted before it
+	// came is delivered as such. Default: nothing.
+	Deliver func(topic string, messages []*Message)
 
 	// Reset is told that the ids of a followed topic start anew at another
 	// head, since the database was restored or promoted: what subscribers know
@@ -119,7 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Prepare = func(string, *Message) any { return nil }
 	}
 	if c.Deliver == nil {
-		c.Deliver = func(string, *Message) {}
+		c.Deliver = func(string, []*Message) {}
 	}
 	if c.Reset == nil {
 		c.Reset = func(string) {}

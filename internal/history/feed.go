@@ -40,6 +40,7 @@ type feed struct {
 	urgent   bool  // a hole that nothing on its way will fill
 	waiting  bool  // a timer will look at the hole
 	fetching bool
+	ready    []*Message // to be delivered at the end of the arrival
 
 	// last is the id delivered last. It is written in turns only.
 	last atomic.Int64
@@ -120,6 +121,7 @@ func (f *feed) takeTurn() (more bool) {
 		f.inbox = f.inbox[1:]
 		f.mu.Unlock()
 		arrival()
+		f.deliver()
 		f.lookForHoles()
 	}
 	return true
@@ -189,7 +191,7 @@ func (f *feed) releaseHeld() {
 	}
 }
 
-// advance delivers a message. All before it were delivered or are gone.
+// advance makes a message ready. All before it were delivered or are gone.
 func (f *feed) advance(r row) {
 	m := f.feeds.message(f.topic, f.pattern, r)
 	f.last.Store(r.id)
@@ -202,8 +204,18 @@ func (f *feed) advance(r row) {
 	grown := f.ring.bytes - before
 	f.mu.Unlock()
 	f.feeds.grow(grown)
-	f.feeds.metrics.delivered.Inc()
-	f.feeds.config.Deliver(f.topic, m)
+	f.ready = append(f.ready, m)
+}
+
+// deliver delivers what is ready, together: it may share writes.
+func (f *feed) deliver() {
+	if len(f.ready) == 0 {
+		return
+	}
+	ready := f.ready
+	f.ready = nil
+	f.feeds.metrics.delivered.Add(float64(len(ready)))
+	f.feeds.config.Deliver(f.topic, ready)
 }
 
 func (f *feed) remake(m *Message, payload []byte, deleted bool) *Message {

@@ -336,11 +336,11 @@ func TestSlowDeliveryBlocksNobodyElse(t *testing.T) {
 		defer n.follow(t, "room:slow")()
 		defer n.follow(t, "room:fast")()
 		slow, stop := make(chan struct{}), n.config.Deliver
-		n.config.Deliver = func(topic string, m *Message) {
+		n.config.Deliver = func(topic string, messages []*Message) {
 			if topic == "room:slow" {
 				<-slow
 			}
-			stop(topic, m)
+			stop(topic, messages)
 		}
 		size := 0
 		topicID, rows := server.publish("room:slow", 4000)

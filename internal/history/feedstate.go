@@ -47,6 +47,7 @@ func (f *feed) reset(head int64) {
 	clear(f.held)
 	f.heldSize, f.known = 0, 0
 	f.startAt(head)
+	f.deliver()
 	f.feeds.config.Reset(f.topic)
 	f.feeds.sweep(0) // what was held may have been of the new stream
 }

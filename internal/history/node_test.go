@@ -23,10 +23,10 @@ type node struct {
 // start runs a History; make gets the functions that note.
 func start(config Config, make func(Config) *History) *node {
 	n := &node{delivered: map[string][]*Message{}}
-	config.Deliver = func(topic string, m *Message) {
+	config.Deliver = func(topic string, messages []*Message) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		n.delivered[topic] = append(n.delivered[topic], m)
+		n.delivered[topic] = append(n.delivered[topic], messages...)
 	}
 	config.Reset = func(topic string) {
 		n.mu.Lock()

@@ -109,12 +109,20 @@ func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 	return err
 }
 
-// Deliver hands a stored message to this node's subscribers. It must be called
-// with each id of a topic once, in order and one at a time.
-func (e *Engine) Deliver(b *Broadcast) {
-	e.dispatch(b, nil, nil)
-	if err := b.err(); err != nil {
-		e.log.Warn("a stored message did not reach every subscriber", "id", b.ID, "error", err)
+// Deliver hands stored messages of a topic to this node's subscribers. It must
+// be called with each id of a topic once, in order and one call at a time. What
+// is given to it together may go to a client in one write.
+func (e *Engine) Deliver(messages []*Broadcast) {
+	var few *sock.Batch
+	if len(messages) > 1 {
+		few = e.pool.NewBatch()
+		defer flush(few)
+	}
+	for _, b := range messages {
+		e.dispatch(b, few, nil)
+		if err := b.err(); err != nil {
+			e.log.Warn("a stored message did not reach every subscriber", "id", b.ID, "error", err)
+		}
 	}
 }
 
@@ -142,20 +150,12 @@ func (e *Engine) HandleBus(topic string, body []byte) {
 	}
 }
 
-// maxInline is how many connections FlushBus writes to by itself: more take so
-// long that the next messages need not wait for them.
-const maxInline = 32
-
 // FlushBus writes what HandleBus has left to be written, so that messages that
 // came together go to a client in one write.
 func (e *Engine) FlushBus() {
 	batch := e.remote
 	e.remote = e.pool.NewBatch()
-	if batch.Len() > maxInline {
-		batch.Write(nil)
-	} else {
-		batch.Flush()
-	}
+	flush(batch)
 }
 
 // Disconnect closes every connection of the cluster with this socket id.

@@ -70,3 +70,15 @@ func (s *subscription) deliver(b *Broadcast, batch *sock.Batch) bool {
 		return err == nil && s.channel.socket.sendEphemeral(f, batch)
 	}
 }
+
+// maxInline is how many connections flush writes to by itself: more take so long
+// that what comes next need not wait for them.
+const maxInline = 32
+
+func flush(few *sock.Batch) {
+	if few.Len() > maxInline {
+		few.Write(nil)
+	} else {
+		few.Flush()
+	}
+}

@@ -26,14 +26,13 @@ type fakeHistory struct {
 }
 
 func (h *fakeHistory) publish(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for range n {
-		h.mu.Lock()
 		h.head++
-		b := &Broadcast{Topic: "a", Event: "x", ID: h.head, Payload: Payload{Data: fmt.Appendf(nil, `{"id":%d}`, h.head)}}
-		h.stored = append(h.stored, b)
-		h.engine.Deliver(b)
-		h.mu.Unlock()
+		h.stored = append(h.stored, &Broadcast{Topic: "a", Event: "x", ID: h.head, Payload: Payload{Data: fmt.Appendf(nil, `{"id":%d}`, h.head)}})
 	}
+	h.engine.Deliver(h.stored[len(h.stored)-n:])
 }
 
 func (h *fakeHistory) After(_ context.Context, _ string, after int64) ([]*Broadcast, int64, error) {

@@ -51,7 +51,7 @@ func NewEngine(cfg Config) *Engine {
 	sockCfg.Logger = cfg.Logger
 	e.pool = sock.NewPool(sockCfg)
 	e.hub = newHub(e.pool)
-	e.remote = e.pool.NewBatch()
+	e.remote = e.pool.NewBatch(nil)
 	e.polls = newLongPolls(e)
 	e.metrics = newMetrics(cfg.Registerer, e)
 	return e
@@ -115,8 +115,8 @@ func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 func (e *Engine) Deliver(messages []*Broadcast) {
 	var few *sock.Batch
 	if len(messages) > 1 {
-		few = e.pool.NewBatch()
-		defer flush(few)
+		few = e.pool.NewBatch(nil)
+		defer few.Flush()
 	}
 	for _, b := range messages {
 		e.dispatch(b, few, nil)
@@ -153,9 +153,8 @@ func (e *Engine) HandleBus(topic string, body []byte) {
 // FlushBus writes what HandleBus has left to be written, so that messages that
 // came together go to a client in one write.
 func (e *Engine) FlushBus() {
-	batch := e.remote
-	e.remote = e.pool.NewBatch()
-	flush(batch)
+	e.remote.Flush()
+	e.remote = e.pool.NewBatch(nil)
 }
 
 // Disconnect closes every connection of the cluster with this socket id.

@@ -13,22 +13,16 @@ import (
 // topic it is written with few, at once if that is nil. written, if not nil, is
 // counted up until it is written to all.
 func (h *hub) dispatch(b *Broadcast, few *sock.Batch, written *sync.WaitGroup) (delivered int) {
-	var wrote func()
-	if written != nil {
-		wrote = written.Done
-	}
 	chunks, functions := h.find(b.Topic)
-	if len(chunks) == 1 {
+	switch {
+	case len(chunks) == 1:
 		delivered = chunks[0].deliver(b, few)
-	} else {
+	case len(chunks) > 1:
+		batch := h.pool.NewBatch(written)
 		for _, c := range chunks {
-			batch := h.pool.NewBatch()
 			delivered += c.deliver(b, batch)
-			if written != nil {
-				written.Add(1)
-			}
-			batch.Write(wrote)
 		}
+		batch.Write()
 	}
 	for _, s := range functions {
 		s.fn(b)
@@ -68,17 +62,5 @@ func (s *subscription) deliver(b *Broadcast, batch *sock.Batch) bool {
 	default:
 		f, err := b.frame(s.channel.socket.version)
 		return err == nil && s.channel.socket.sendEphemeral(f, batch)
-	}
-}
-
-// maxInline is how many connections flush writes to by itself: more take so long
-// that what comes next need not wait for them.
-const maxInline = 32
-
-func flush(few *sock.Batch) {
-	if few.Len() > maxInline {
-		few.Write(nil)
-	} else {
-		few.Flush()
 	}
 }

@@ -200,12 +200,12 @@ func TestBusWritesTogether(t *testing.T) {
 	}
 }
 
-// More than FlushBus writes to by itself.
+// More clients than FlushBus writes to by itself.
 func TestBusToManyClients(t *testing.T) {
 	t.Parallel()
 	e, connect := realClients(t, plain)
 	var clients []*realClient
-	for range maxInline + 1 {
+	for range chunkSize {
 		clients = append(clients, connect("room"))
 	}
 	e.HandleBus("room", BroadcastBody("m", Payload{Data: []byte(`{"n":7}`)}))

@@ -10,7 +10,8 @@ import (
 
 const (
 	hubShards = 64
-	// chunkSize bounds what one goroutine of a fan-out writes at a time.
+	// chunkSize bounds the subscribers that are copied at a time, and those that
+	// are written to at once.
 	chunkSize = 256
 )
 

@@ -10,22 +10,32 @@ const (
 	// posts more writes it. A quarter of QueueBytes is the bound if that is less.
 	postedFrames = 32
 	postedBytes  = 32 << 10
+	// partConns is how many connections a writer takes at a time.
+	partConns = 256
 )
 
 // A Batch is connections that frames were posted to. Whoever has posted calls
 // Write or Flush once, and does not use the Batch again.
 type Batch struct {
-	pool   *Pool
-	conns  []*Conn
-	joined bool // some frames were posted to connections of earlier Batches
-	wrote  func()
+	pool *Pool
+	last *part // not yet with the writers; nil if it would be empty
+	// written, if not nil, is counted up until all that was posted is written.
+	written *sync.WaitGroup
 }
 
-// NewBatch returns an empty Batch.
-func (p *Pool) NewBatch() *Batch { return p.batches.Get().(*Batch) }
+// part is some of a Batch's connections, in one piece.
+type part struct {
+	conns   [partConns]*Conn
+	count   int
+	written *sync.WaitGroup
+}
 
-// Len is the number of connections that Flush would write to.
-func (b *Batch) Len() int { return len(b.conns) }
+// NewBatch returns an empty Batch. written, if not nil, is counted up until all
+// that was posted has been written, to clients that take it.
+func (p *Pool) NewBatch(written *sync.WaitGroup) *Batch {
+	p.writers.begin()
+	return &Batch{pool: p, written: written}
+}
 
 // Post is Send, but leaves the writing to b, or to the next Send, whichever
 // comes first: frames that are posted meanwhile share its write.
@@ -37,13 +47,12 @@ func (c *Conn) Post(frame []byte, b *Batch) bool {
 		return c.Send(frame)
 	}
 	c.pushLocked(frame)
-	if c.batched {
-		b.joined = true
-	} else {
-		c.batched = true
-		b.conns = append(b.conns, c)
-	}
+	first := !c.batched
+	c.batched = true
 	c.mu.Unlock()
+	if first {
+		b.add(c)
+	}
 	c.counts.messagesOut.Add(1)
 	return true
 }
@@ -61,71 +70,101 @@ func (c *Conn) flushPosted() {
 	c.drain()
 }
 
-// Flush writes what was posted.
-func (b *Batch) Flush() {
-	for _, c := range b.conns {
-		c.flushPosted()
+// add hands full parts to the writers, so that they need not wait for the rest.
+func (b *Batch) add(c *Conn) {
+	if b.last == nil {
+		b.last = b.pool.parts.Get().(*part)
 	}
-	b.release()
+	b.last.conns[b.last.count] = c
+	if b.last.count++; b.last.count == partConns {
+		b.handOver()
+	}
 }
 
-func (b *Batch) release() {
-	clear(b.conns)
-	b.conns, b.joined, b.wrote = b.conns[:0], false, nil
-	b.pool.batches.Put(b)
+func (b *Batch) handOver() {
+	p := b.last
+	b.last = nil
+	if b.written != nil {
+		b.written.Add(1)
+		p.written = b.written
+	}
+	if !b.pool.writers.take(p) {
+		b.pool.write(p)
+	}
 }
 
 // Write has what was posted written by the writers of the pool, in the order of
-// these calls, and returns at once. wrote, if not nil, is called when that has
-// been done.
-func (b *Batch) Write(wrote func()) {
-	b.wrote = wrote
-	if !b.pool.writers.take(b) {
-		b.write()
+// these calls, and returns at once.
+func (b *Batch) Write() {
+	if b.last == nil && b.written != nil { // others may write what was posted
+		b.last = b.pool.parts.Get().(*part)
+	}
+	if b.last != nil {
+		b.handOver()
 	}
 }
 
-func (b *Batch) write() {
-	wrote := b.wrote
-	b.Flush()
-	if wrote != nil {
-		wrote()
+// Flush writes what was posted if it goes to few connections; else it is Write.
+func (b *Batch) Flush() {
+	switch {
+	case b.written == nil && b.last != nil && b.last.count <= maxInline:
+		b.pool.write(b.last)
+	default:
+		b.Write()
 	}
 }
 
-// writers are goroutines that exist while there are batches to be written. A
-// connection is in one batch at most, which bounds the queue.
+// maxInline is how many connections Flush writes to by itself: more take so long
+// that its caller need not wait for them.
+const maxInline = 32
+
+func (p *Pool) write(some *part) {
+	for _, c := range some.conns[:some.count] {
+		c.flushPosted()
+	}
+	if some.written != nil {
+		some.written.Done()
+	}
+	clear(some.conns[:some.count])
+	some.count, some.written = 0, nil
+	p.parts.Put(some)
+}
+
+// writers are goroutines that exist while there is something to be written. A
+// connection is in one part at most, which bounds the queue.
 type writers struct {
-	wg *sync.WaitGroup
+	pool *Pool
 
 	mu      sync.Mutex
 	closed  bool
-	queue   []*Batch // the oldest first
+	queue   []*part // the oldest first
 	working int
-	// most is the number of processors, or half of it while frames wait for each
-	// other: a round that takes longer carries more of them, so it costs less.
+	// most is the number of processors, or half of it while Batches wait for each
+	// other: a round that takes longer carries more frames, so it costs less.
 	most int
 }
 
+// begin is told of each new Batch.
+func (w *writers) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.most = runtime.GOMAXPROCS(0)
+	if w.working > 0 {
+		w.most = max(1, w.most/2)
+	}
+}
+
 // take is false when no more are written, as the pool ends.
-func (w *writers) take(b *Batch) bool {
+func (w *writers) take(some *part) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return false
 	}
-	w.most = runtime.GOMAXPROCS(0)
-	if b.joined {
-		w.most = max(1, w.most/2)
-	}
-	if len(b.conns) == 0 && b.wrote == nil {
-		b.release()
-		return true
-	}
-	w.queue = append(w.queue, b)
+	w.queue = append(w.queue, some)
 	if w.working < w.most {
 		w.working++
-		w.wg.Go(w.work)
+		w.pool.wg.Go(w.work)
 	}
 	return true
 }
@@ -137,21 +176,21 @@ func (w *writers) close() {
 }
 
 func (w *writers) work() {
-	for b := w.next(); b != nil; b = w.next() {
-		b.write()
+	for some := w.next(); some != nil; some = w.next() {
+		w.pool.write(some)
 	}
 }
 
 // next ends the writer if nothing is left, or if there are too many.
-func (w *writers) next() *Batch {
+func (w *writers) next() *part {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.queue) == 0 || w.working > w.most {
 		w.working--
 		return nil
 	}
-	b := w.queue[0]
+	some := w.queue[0]
 	w.queue[0] = nil
 	w.queue = w.queue[1:]
-	return b
+	return some
 }

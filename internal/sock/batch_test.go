@@ -22,7 +22,7 @@ func TestPost(t *testing.T) {
 		last   string
 	}{
 		{"flushed", func(_ *Conn, b *Batch) { b.Flush() }, 1, ""},
-		{"written", func(_ *Conn, b *Batch) { b.Write(nil) }, 1, ""},
+		{"written", func(_ *Conn, b *Batch) { b.Write() }, 1, ""},
 		{"sent behind, then flushed", func(c *Conn, b *Batch) { c.Send(textFrame("last")); b.Flush() }, 1, "last"},
 		{"flushed, then sent", func(c *Conn, b *Batch) { b.Flush(); c.Send(textFrame("last")) }, 2, "last"},
 	}
@@ -32,7 +32,7 @@ func TestPost(t *testing.T) {
 			s, recorders := startRecorder(t, testOptions{}, nil)
 			client := dial(t, s.addr)
 			c := receive(t, recorders, "connection").conn
-			b := s.pool.NewBatch()
+			b := s.pool.NewBatch(nil)
 			for i := range 3 {
 				if !c.Post(textFrame("%d", i), b) {
 					t.Fatal("not taken")
@@ -64,11 +64,11 @@ func TestBatchesShareAWrite(t *testing.T) {
 	s, recorders := startRecorder(t, testOptions{}, nil)
 	client := dial(t, s.addr)
 	c := receive(t, recorders, "connection").conn
-	first, second := s.pool.NewBatch(), s.pool.NewBatch()
+	first, second := s.pool.NewBatch(nil), s.pool.NewBatch(nil)
 	c.Post(textFrame("1"), first)
 	c.Post(textFrame("2"), second)
-	if len(second.conns) != 0 || !second.joined || first.joined {
-		t.Errorf("second batch: %d connections, joined %v", len(second.conns), second.joined)
+	if second.last != nil {
+		t.Error("the connection is in two batches")
 	}
 	first.Flush()
 	client.want(opText, "1")
@@ -94,7 +94,7 @@ func TestPostIsBounded(t *testing.T) {
 			client := dial(t, s.addr)
 			c := receive(t, recorders, "connection").conn
 			frame := NewFrame(bytes.Repeat([]byte("x"), test.size), false)
-			b := s.pool.NewBatch()
+			b := s.pool.NewBatch(nil)
 			posted := 0
 			for s.pool.Stats().WriteCalls == 0 {
 				if !c.Post(frame, b) {
@@ -121,7 +121,7 @@ func TestCloseAfterPost(t *testing.T) {
 	s, recorders := startRecorder(t, testOptions{}, nil)
 	client := dial(t, s.addr)
 	r := receive(t, recorders, "connection")
-	b := s.pool.NewBatch()
+	b := s.pool.NewBatch(nil)
 	r.conn.Post(textFrame("1"), b)
 	r.conn.Close(4000, "")
 	if r.conn.Post(textFrame("2"), b) {
@@ -142,11 +142,11 @@ func TestAbortAfterPost(t *testing.T) {
 	cut := receive(t, recorders, "connection")
 	other := dial(t, s.addr)
 	r := receive(t, recorders, "connection")
-	b := s.pool.NewBatch()
+	b := s.pool.NewBatch(nil)
 	cut.conn.Post(textFrame("1"), b)
 	r.conn.Post(textFrame("1"), b)
 	cut.conn.Abort()
-	b.Write(nil)
+	b.Write()
 	other.want(opText, "1")
 	wantClosed(t, cut, Disconnected, 1006)
 }
@@ -157,7 +157,7 @@ func TestPostOverTLS(t *testing.T) {
 	s, recorders := startTLS(t, testOptions{})
 	client := dialWith(t, s.addr, true)
 	c := receive(t, recorders, "connection").conn
-	b := s.pool.NewBatch()
+	b := s.pool.NewBatch(nil)
 	for i := range 5 {
 		c.Post(textFrame("%d", i), b)
 	}
@@ -199,7 +199,7 @@ func TestManyPost(t *testing.T) {
 		all.Go(func() {
 			for n := range each {
 				frame := NewFrame(fmt.Appendf(nil, "%d %d %s", who, n, bytes.Repeat([]byte("x"), rand.IntN(300))), false)
-				b := s.pool.NewBatch()
+				b := s.pool.NewBatch(nil)
 				for i, c := range conns {
 					if sends := (n+i)%7 == 0; sends && !c.Send(frame) || !sends && !c.Post(frame, b) {
 						t.Error("not taken")
@@ -208,7 +208,7 @@ func TestManyPost(t *testing.T) {
 				if n%5 == 0 {
 					b.Flush()
 				} else {
-					b.Write(nil)
+					b.Write()
 				}
 			}
 		})
@@ -223,24 +223,49 @@ func TestManyPost(t *testing.T) {
 }
 
 // The end of the writing is told, also where somebody else's batch did it.
-func TestWrote(t *testing.T) {
+func TestWritten(t *testing.T) {
 	t.Parallel()
 	s, recorders := startRecorder(t, testOptions{}, nil)
 	client := dial(t, s.addr)
 	c := receive(t, recorders, "connection").conn
-	first, second, empty := s.pool.NewBatch(), s.pool.NewBatch(), s.pool.NewBatch()
+	var one, two, three sync.WaitGroup
+	first, second, empty := s.pool.NewBatch(&one), s.pool.NewBatch(&two), s.pool.NewBatch(&three)
 	c.Post(textFrame("1"), first)
 	c.Post(textFrame("2"), second)
-	wrote := make(chan int, 3)
-	for i, b := range []*Batch{first, second, empty} {
-		b.Write(func() { wrote <- i })
-		receive(t, wrote, "end")
-		if c.Queued() != 0 {
-			t.Errorf("%d bytes wait after batch %d", c.Queued(), i)
-		}
+	first.Write()
+	second.Flush()
+	two.Wait()
+	if c.Queued() != 0 {
+		t.Errorf("%d bytes wait", c.Queued())
 	}
+	one.Wait()
+	empty.Write()
+	three.Wait()
 	client.want(opText, "1")
 	client.want(opText, "2")
+}
+
+// Full parts do not wait for Write, and many connections are not flushed by who
+// posts.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	s, recorders := startRecorder(t, testOptions{}, nil)
+	b := s.pool.NewBatch(nil)
+	var clients []*testClient
+	for range partConns + maxInline + 1 {
+		clients = append(clients, dial(t, s.addr))
+		receive(t, recorders, "connection").conn.Post(textFrame("x"), b)
+	}
+	for _, c := range clients[:partConns] {
+		c.want(opText, "x")
+	}
+	if b.last == nil || b.last.count != maxInline+1 {
+		t.Errorf("last part: %+v", b.last)
+	}
+	b.Flush()
+	for _, c := range clients[partConns:] {
+		c.want(opText, "x")
+	}
 }
 
 // When the pool ends, who posts writes.
@@ -249,16 +274,14 @@ func TestWriteAfterTheEnd(t *testing.T) {
 	s, recorders := startRecorder(t, testOptions{}, nil)
 	dial(t, s.addr)
 	c := receive(t, recorders, "connection").conn
-	b := s.pool.NewBatch()
+	var written sync.WaitGroup
+	b := s.pool.NewBatch(&written)
 	c.Post(textFrame("1"), b)
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	told := false
-	b.Write(func() { told = true })
-	if !told {
-		t.Error("not told of the end")
-	}
+	b.Write()
+	written.Wait()
 	if w := &s.pool.writers; w.working != 0 || len(w.queue) != 0 {
 		t.Error("a writer after the end of the pool")
 	}

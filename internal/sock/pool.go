@@ -27,7 +27,7 @@ type Pool struct {
 	messages sync.Pool // of *[]byte: messages being put together
 	chunks   sync.Pool // of *chunk: frames being joined
 	writes   sync.Pool // of *writeOp
-	batches  sync.Pool // of *Batch
+	parts    sync.Pool // of *part
 
 	writers     writers
 	postedBytes int
@@ -62,9 +62,9 @@ func NewPool(cfg Config) *Pool {
 	p.messages.New = func() any { b := make([]byte, 0, pageSize); return &b }
 	p.chunks.New = func() any { return new(chunk) }
 	p.writes.New = func() any { return newWriteOp() }
-	p.writers.wg = &p.wg
+	p.writers.pool = p
 	p.postedBytes = min(postedBytes, p.cfg.QueueBytes/4)
-	p.batches.New = func() any { return &Batch{pool: p} }
+	p.parts.New = func() any { return new(part) }
 	p.sweepEvery.Store(int64(time.Second))
 	p.sweepFor(p.cfg.StallTimeout)
 	p.sweepFor(p.cfg.CloseTimeout)

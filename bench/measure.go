@@ -25,6 +25,7 @@ type row struct {
 	p50, p99, max      time.Duration
 	serverCPU, dataCPU time.Duration // of the servers, of Postgres
 	mallocs            uint64        // of the servers
+	writes             uint64        // calls of the servers that wrote to WebSockets
 	kib                float64       // resident per connection
 	note               string
 }
@@ -34,6 +35,9 @@ func (r *row) rate() float64 { return float64(r.count) / r.seconds }
 
 // cpu is the servers' seconds per million.
 func (r *row) cpu() float64 { return r.serverCPU.Seconds() / float64(r.count) * 1e6 }
+
+// perWrite says how many frames went out in a call.
+func (r *row) perWrite() string { return short(float64(r.count)/float64(r.writes)) + " frames a write" }
 
 // times takes the quantiles of a histogram.
 func (r *row) times(h *stats.Histogram) {
@@ -48,6 +52,7 @@ func (r *row) add(other row) {
 	r.serverCPU += other.serverCPU
 	r.dataCPU += other.dataCPU
 	r.mallocs += other.mallocs
+	r.writes += other.writes
 }
 
 // complete fails when something is missing.
@@ -78,13 +83,14 @@ func (w *world) measure(ctx context.Context, label string, nodes []*node, phase 
 		return r, err
 	}
 	after, err := w.usage(ctx, nodes)
-	r.serverCPU, r.dataCPU, r.mallocs = after.servers-before.servers, after.postgres-before.postgres, after.mallocs-before.mallocs
+	r.serverCPU, r.dataCPU = after.servers-before.servers, after.postgres-before.postgres
+	r.mallocs, r.writes = after.mallocs-before.mallocs, after.writes-before.writes
 	return r, err
 }
 
 type usage struct {
 	servers, postgres time.Duration
-	mallocs           uint64
+	mallocs, writes   uint64
 }
 
 func (w *world) usage(ctx context.Context, nodes []*node) (u usage, err error) {
@@ -99,6 +105,11 @@ func (w *world) usage(ctx context.Context, nodes []*node) (u usage, err error) {
 		}
 		u.servers += cpu
 		u.mallocs += figures.Mallocs
+		writes, err := n.metric(ctx, "trunkline_websocket_write_calls_total")
+		if err != nil {
+			return u, err
+		}
+		u.writes += uint64(writes)
 	}
 	u.postgres, err = stats.TreeCPU(w.postgres.PID())
 	return u, err

@@ -110,6 +110,9 @@ func runFanOut(ctx context.Context, w *world) (r result, err error) {
 					return err
 				}
 			}
+			for _, r := range []*row{&one.row, &full.row, &queue.row} {
+				r.note = r.perWrite()
+			}
 			r.rows = []row{floor.row, one.row, full.row, queue.row}
 			floorText := cpuText(&floor.row)
 			allocated := max(float64(one.row.mallocs)-float64(quiet.mallocs)/quiet.seconds*one.row.seconds, 0)

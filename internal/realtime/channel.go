@@ -158,7 +158,11 @@ func (c *Channel) accept() {
 		c.state = stateJoined
 	}
 	c.mu.Unlock()
-	c.subscribe(&subscription{topic: c.topic, channel: c, member: true})
+	s := &subscription{topic: c.topic, channel: c, member: true, version: c.socket.version, follows: c.follower != nil}
+	if t, ok := c.socket.transport.(*webSocket); ok && len(c.intercepts) == 0 {
+		s.direct = t.conn
+	}
+	c.subscribe(s)
 }
 
 // errNotAccepted ends a channel whose join failed; the client has its answer.

@@ -44,6 +44,11 @@ func (c *chunk) deliver(b *Broadcast, batch *sock.Batch) (delivered int) {
 
 // deliver reports whether the subscriber took the broadcast.
 func (s *subscription) deliver(b *Broadcast, batch *sock.Batch) bool {
+	if s.direct != nil && batch != nil && s.channel != b.from && (b.ID == 0 || !s.follows) {
+		if f, err := b.frame(s.version); err == nil && s.direct.TryPost(f.WebSocket(), batch) {
+			return true
+		}
+	}
 	switch {
 	case s.socket != nil:
 		if b.Event == "disconnect" {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/trunkline/trunkline/internal/sock"
+	"github.com/trunkline/trunkline/internal/wire"
 )
 
 const (
@@ -54,6 +55,13 @@ type subscription struct {
 	channel *Channel
 	socket  *Socket
 	fn      func(*Broadcast)
+
+	// direct is the connection of a member that intercepts nothing: a broadcast
+	// to many reads it here rather than go by its channel and its socket, which
+	// are not in the processor's cache. nil for other members.
+	direct  *sock.Conn
+	version wire.Version
+	follows bool // stored messages go by the channel
 }
 
 func newHub(pool *sock.Pool) *hub {

@@ -39,12 +39,16 @@ func (p *Pool) NewBatch(written *sync.WaitGroup) *Batch {
 
 // Post is Send, but leaves the writing to b, or to the next Send, whichever
 // comes first: frames that are posted meanwhile share its write.
-func (c *Conn) Post(frame []byte, b *Batch) bool {
+func (c *Conn) Post(frame []byte, b *Batch) bool { return c.TryPost(frame, b) || c.Send(frame) }
+
+// TryPost is Post, but false, and does nothing, unless nothing waits for the
+// client but what little was posted.
+func (c *Conn) TryPost(frame []byte, b *Batch) bool {
 	c.mu.Lock()
 	if c.writing || c.raw == nil || c.closeQueued || c.broken ||
 		c.queue.len() >= postedFrames || c.queued+len(frame) > c.pool.postedBytes {
 		c.mu.Unlock()
-		return c.Send(frame)
+		return false
 	}
 	c.pushLocked(frame)
 	first := !c.batched
@@ -66,8 +70,7 @@ func (c *Conn) flushPosted() {
 		return
 	}
 	c.writing = true
-	c.mu.Unlock()
-	c.drain()
+	c.drainLocked()
 }
 
 // add hands full parts to the writers, so that they need not wait for the rest.

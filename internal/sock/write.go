@@ -49,8 +49,7 @@ func (c *Conn) send(frame []byte, isClose bool) bool {
 			return c.writeInline(frame)
 		}
 		c.pushLocked(frame) // behind what was posted
-		c.mu.Unlock()
-		return c.drain()
+		return c.drainLocked()
 	}
 	defer c.mu.Unlock()
 	if !isClose && c.queued > 0 && c.queued+len(frame) > c.pool.cfg.QueueBytes {
@@ -70,13 +69,9 @@ func (c *Conn) pushLocked(frame []byte) {
 	c.queued += len(frame)
 }
 
-// drain makes one attempt to write what is queued; the caller has set writing.
-func (c *Conn) drain() bool {
-	c.mu.Lock()
-	if c.broken {
-		c.mu.Unlock()
-		return false
-	}
+// drainLocked makes one attempt to write what is queued, which is not nothing;
+// the caller has set writing. It releases c.mu.
+func (c *Conn) drainLocked() bool {
 	var buf *chunk
 	if c.queue.several() {
 		buf = c.pool.chunks.Get().(*chunk)
@@ -169,7 +164,11 @@ func (c *Conn) write(b []byte, wait bool) (rest []byte, err error) {
 	}
 	op := c.pool.writes.Get().(*writeOp)
 	op.c, op.rest, op.wait = c, b, wait
-	err = c.raw.Write(op.try)
+	if wait {
+		err = c.raw.Write(op.patiently)
+	} else {
+		err = c.raw.Control(op.once) // costs less, and nobody else writes
+	}
 	if err == nil {
 		err = op.err
 	}
@@ -198,18 +197,20 @@ func (c *Conn) wrote(n int) {
 	c.counts.bytesOut.Add(uint64(n))
 }
 
-// writeOp is one call of RawConn.Write; pooled, so that it needs no closure.
+// writeOp is one use of a RawConn; pooled, so that it needs no closure.
 type writeOp struct {
-	c    *Conn
-	rest []byte
-	wait bool
-	err  error
-	try  func(fd uintptr) bool
+	c         *Conn
+	rest      []byte
+	wait      bool
+	err       error
+	once      func(fd uintptr)
+	patiently func(fd uintptr) bool
 }
 
 func newWriteOp() *writeOp {
 	op := new(writeOp)
-	op.try = op.write
+	op.once = func(fd uintptr) { op.write(fd) }
+	op.patiently = op.write
 	return op
 }
 

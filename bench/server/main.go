@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trunkline/trunkline"
+	"github.com/trunkline/trunkline/internal/heapfloor"
 )
 
 type settings struct {
@@ -32,6 +33,7 @@ type settings struct {
 }
 
 func main() {
+	heapfloor.Keep() // as the program does
 	var s settings
 	kong.Parse(&s)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trunkline/trunkline/internal/heapfloor"
 )
 
 // program is the command line; `trunkline --help` prints it.
@@ -32,6 +34,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends a stop that takes too long
+	heapfloor.Keep()
 	var p program
 	k := kong.Parse(&p,
 		kong.Name("trunkline"),

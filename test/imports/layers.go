@@ -16,9 +16,9 @@ const root = "."
 //
 //	cmd, examples -> root -> engine and services -> wire, sock, dbsqlc, textarray, token, worker
 //
-// internal/devdb, internal/pgtest and db/migrations are leaves beside them.
+// internal/devdb, internal/heapfloor, internal/pgtest and db/migrations are leaves beside them.
 var layers = map[string][]string{
-	"cmd/server":            {root, "db/migrations", "examples/chat", "internal/devdb", "internal/token", "jobsui"},
+	"cmd/server":            {root, "db/migrations", "examples/chat", "internal/devdb", "internal/heapfloor", "internal/token", "jobsui"},
 	"examples/chat":         {root},
 	"examples/conformance":  {root, "internal/devdb"},
 	"examples/embed":        {root},
@@ -30,7 +30,7 @@ var layers = map[string][]string{
 	"bench":        {"bench/floor", "bench/load", "bench/stats", "test/harness"},
 	"bench/floor":  {},
 	"bench/load":   {"bench/stats"},
-	"bench/server": {root},
+	"bench/server": {root, "internal/heapfloor"},
 	"bench/stats":  {},
 
 	root: {
@@ -55,9 +55,10 @@ var layers = map[string][]string{
 	"internal/textarray": {},
 	"internal/worker":    {},
 
-	"db/migrations":   {"internal/dbsqlc"},
-	"internal/devdb":  {},
-	"internal/pgtest": {"db/migrations", "internal/devdb"},
+	"db/migrations":      {"internal/dbsqlc"},
+	"internal/devdb":     {},
+	"internal/heapfloor": {},
+	"internal/pgtest":    {"db/migrations", "internal/devdb"},
 }
 
 // services know the database and the formats, but not each other.

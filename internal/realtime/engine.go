@@ -51,7 +51,7 @@ func NewEngine(cfg Config) *Engine {
 	sockCfg.Logger = cfg.Logger
 	e.pool = sock.NewPool(sockCfg)
 	e.hub = newHub(e.pool)
-	e.remote = e.pool.NewBatch(nil)
+	e.remote = e.pool.NewBatch()
 	e.polls = newLongPolls(e)
 	e.metrics = newMetrics(cfg.Registerer, e)
 	return e
@@ -115,7 +115,7 @@ func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
 func (e *Engine) Deliver(messages []*Broadcast) {
 	var few *sock.Batch
 	if len(messages) > 1 {
-		few = e.pool.NewBatch(nil)
+		few = e.pool.NewBatch()
 		defer few.Flush()
 	}
 	for _, b := range messages {
@@ -154,7 +154,7 @@ func (e *Engine) HandleBus(topic string, body []byte) {
 // came together go to a client in one write.
 func (e *Engine) FlushBus() {
 	e.remote.Flush()
-	e.remote = e.pool.NewBatch(nil)
+	e.remote = e.pool.NewBatch()
 }
 
 // Disconnect closes every connection of the cluster with this socket id.

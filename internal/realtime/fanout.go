@@ -18,7 +18,7 @@ func (h *hub) dispatch(b *Broadcast, few *sock.Batch, written *sync.WaitGroup) (
 	case len(chunks) == 1:
 		delivered = chunks[0].deliver(b, few)
 	case len(chunks) > 1:
-		batch := h.pool.NewBatch(written)
+		batch := h.pool.NewLargeBatch(written)
 		for _, c := range chunks {
 			delivered += c.deliver(b, batch)
 		}

@@ -11,7 +11,7 @@ const (
 	postedFrames = 32
 	postedBytes  = 32 << 10
 	// partConns is how many connections a writer takes at a time.
-	partConns = 256
+	partConns = 64
 )
 
 // A Batch is connections that frames were posted to. Whoever has posted calls
@@ -21,6 +21,7 @@ type Batch struct {
 	last *part // not yet with the writers; nil if it would be empty
 	// written, if not nil, is counted up until all that was posted is written.
 	written *sync.WaitGroup
+	turn    bool // has one
 }
 
 // part is some of a Batch's connections, in one piece.
@@ -30,11 +31,14 @@ type part struct {
 	written *sync.WaitGroup
 }
 
-// NewBatch returns an empty Batch. written, if not nil, is counted up until all
-// that was posted has been written, to clients that take it.
-func (p *Pool) NewBatch(written *sync.WaitGroup) *Batch {
-	p.writers.begin()
-	return &Batch{pool: p, written: written}
+// NewBatch returns an empty Batch.
+func (p *Pool) NewBatch() *Batch { return &Batch{pool: p} }
+
+// NewLargeBatch is NewBatch for frames to many connections; Write must follow. It
+// waits for a turn while others are being written. written, if not nil, is
+// counted up until all that was posted has been written, to clients that take it.
+func (p *Pool) NewLargeBatch(written *sync.WaitGroup) *Batch {
+	return &Batch{pool: p, written: written, turn: p.writers.begin()}
 }
 
 // Post is Send, but leaves the writing to b, or to the next Send, whichever
@@ -105,16 +109,18 @@ func (b *Batch) Write() {
 	if b.last != nil {
 		b.handOver()
 	}
+	if b.turn {
+		b.pool.writers.turns.release()
+	}
 }
 
 // Flush writes what was posted if it goes to few connections; else it is Write.
 func (b *Batch) Flush() {
-	switch {
-	case b.written == nil && b.last != nil && b.last.count <= maxInline:
+	if b.last != nil && b.last.count <= maxInline {
 		b.pool.write(b.last)
-	default:
-		b.Write()
+		return
 	}
+	b.Write()
 }
 
 // maxInline is how many connections Flush writes to by itself: more take so long
@@ -136,25 +142,46 @@ func (p *Pool) write(some *part) {
 // writers are goroutines that exist while there is something to be written. A
 // connection is in one part at most, which bounds the queue.
 type writers struct {
-	pool *Pool
+	pool  *Pool
+	turns turns
 
 	mu      sync.Mutex
 	closed  bool
 	queue   []*part // the oldest first
 	working int
-	// most is the number of processors, or half of it while Batches wait for each
-	// other: a round that takes longer carries more frames, so it costs less.
-	most int
+	busy    bool // large Batches wait for each other
 }
 
-// begin is told of each new Batch.
-func (w *writers) begin() {
+// turns bound who posts large Batches, and who writes them, to half of the
+// processors while there are several: a round over all connections that takes
+// longer carries more frames, so it costs less, and clients on the same machine
+// come to read.
+type turns chan struct{}
+
+func newTurns() turns     { return make(turns, max(1, runtime.GOMAXPROCS(0)/2)) }
+func (t turns) take()     { t <- struct{}{} }
+func (t turns) release()  { <-t }
+func (t turns) all() int  { return 2 * cap(t) }
+func (t turns) half() int { return cap(t) }
+
+// begin is told of each large Batch, and whether it has taken a turn.
+func (w *writers) begin() (turn bool) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.most = runtime.GOMAXPROCS(0)
-	if w.working > 0 {
-		w.most = max(1, w.most/2)
+	turn = w.working > 0
+	w.busy = turn
+	w.mu.Unlock()
+	if turn {
+		w.turns.take()
 	}
+	return turn
+}
+
+// most is how many writers there may be.
+func (w *writers) most() int {
+	if w.busy {
+		return w.turns.half()
+	}
+	return w.turns.all()
 }
 
 // take is false when no more are written, as the pool ends.
@@ -165,7 +192,7 @@ func (w *writers) take(some *part) bool {
 		return false
 	}
 	w.queue = append(w.queue, some)
-	if w.working < w.most {
+	if w.working < w.most() {
 		w.working++
 		w.pool.wg.Go(w.work)
 	}
@@ -179,21 +206,35 @@ func (w *writers) close() {
 }
 
 func (w *writers) work() {
-	for some := w.next(); some != nil; some = w.next() {
+	for {
+		some, turn := w.next()
+		if some == nil {
+			return
+		}
+		if turn {
+			w.turns.take()
+		}
 		w.pool.write(some)
+		if turn {
+			w.turns.release()
+		}
 	}
 }
 
-// next ends the writer if nothing is left, or if there are too many.
-func (w *writers) next() *part {
+// next returns what to write, and whether that takes a turn. It ends the writer
+// if nothing is left, or if there are too many.
+func (w *writers) next() (some *part, turn bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.queue) == 0 || w.working > w.most {
-		w.working--
-		return nil
+	if len(w.queue) == 0 {
+		w.busy = false
 	}
-	some := w.queue[0]
+	if len(w.queue) == 0 || w.working > w.most() {
+		w.working--
+		return nil, false
+	}
+	some = w.queue[0]
 	w.queue[0] = nil
 	w.queue = w.queue[1:]
-	return some
+	return some, w.busy
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 )
 
 func textFrame(format string, args ...any) []byte {
@@ -32,7 +33,7 @@ func TestPost(t *testing.T) {
 			s, recorders := startRecorder(t, testOptions{}, nil)
 			client := dial(t, s.addr)
 			c := receive(t, recorders, "connection").conn
-			b := s.pool.NewBatch(nil)
+			b := s.pool.NewBatch()
 			for i := range 3 {
 				if !c.Post(textFrame("%d", i), b) {
 					t.Fatal("not taken")
@@ -64,7 +65,7 @@ func TestBatchesShareAWrite(t *testing.T) {
 	s, recorders := startRecorder(t, testOptions{}, nil)
 	client := dial(t, s.addr)
 	c := receive(t, recorders, "connection").conn
-	first, second := s.pool.NewBatch(nil), s.pool.NewBatch(nil)
+	first, second := s.pool.NewBatch(), s.pool.NewBatch()
 	c.Post(textFrame("1"), first)
 	c.Post(textFrame("2"), second)
 	if second.last != nil {
@@ -94,7 +95,7 @@ func TestPostIsBounded(t *testing.T) {
 			client := dial(t, s.addr)
 			c := receive(t, recorders, "connection").conn
 			frame := NewFrame(bytes.Repeat([]byte("x"), test.size), false)
-			b := s.pool.NewBatch(nil)
+			b := s.pool.NewBatch()
 			posted := 0
 			for s.pool.Stats().WriteCalls == 0 {
 				if !c.Post(frame, b) {
@@ -121,7 +122,7 @@ func TestCloseAfterPost(t *testing.T) {
 	s, recorders := startRecorder(t, testOptions{}, nil)
 	client := dial(t, s.addr)
 	r := receive(t, recorders, "connection")
-	b := s.pool.NewBatch(nil)
+	b := s.pool.NewBatch()
 	r.conn.Post(textFrame("1"), b)
 	r.conn.Close(4000, "")
 	if r.conn.Post(textFrame("2"), b) {
@@ -142,7 +143,7 @@ func TestAbortAfterPost(t *testing.T) {
 	cut := receive(t, recorders, "connection")
 	other := dial(t, s.addr)
 	r := receive(t, recorders, "connection")
-	b := s.pool.NewBatch(nil)
+	b := s.pool.NewBatch()
 	cut.conn.Post(textFrame("1"), b)
 	r.conn.Post(textFrame("1"), b)
 	cut.conn.Abort()
@@ -157,7 +158,7 @@ func TestPostOverTLS(t *testing.T) {
 	s, recorders := startTLS(t, testOptions{})
 	client := dialWith(t, s.addr, true)
 	c := receive(t, recorders, "connection").conn
-	b := s.pool.NewBatch(nil)
+	b := s.pool.NewBatch()
 	for i := range 5 {
 		c.Post(textFrame("%d", i), b)
 	}
@@ -199,7 +200,7 @@ func TestManyPost(t *testing.T) {
 		all.Go(func() {
 			for n := range each {
 				frame := NewFrame(fmt.Appendf(nil, "%d %d %s", who, n, bytes.Repeat([]byte("x"), rand.IntN(300))), false)
-				b := s.pool.NewBatch(nil)
+				b := s.pool.NewBatch()
 				for i, c := range conns {
 					if sends := (n+i)%7 == 0; sends && !c.Send(frame) || !sends && !c.Post(frame, b) {
 						t.Error("not taken")
@@ -229,11 +230,11 @@ func TestWritten(t *testing.T) {
 	client := dial(t, s.addr)
 	c := receive(t, recorders, "connection").conn
 	var one, two, three sync.WaitGroup
-	first, second, empty := s.pool.NewBatch(&one), s.pool.NewBatch(&two), s.pool.NewBatch(&three)
+	first, second, empty := s.pool.NewLargeBatch(&one), s.pool.NewLargeBatch(&two), s.pool.NewLargeBatch(&three)
 	c.Post(textFrame("1"), first)
 	c.Post(textFrame("2"), second)
 	first.Write()
-	second.Flush()
+	second.Write()
 	two.Wait()
 	if c.Queued() != 0 {
 		t.Errorf("%d bytes wait", c.Queued())
@@ -250,7 +251,7 @@ func TestWritten(t *testing.T) {
 func TestParts(t *testing.T) {
 	t.Parallel()
 	s, recorders := startRecorder(t, testOptions{}, nil)
-	b := s.pool.NewBatch(nil)
+	b := s.pool.NewBatch()
 	var clients []*testClient
 	for range partConns + maxInline + 1 {
 		clients = append(clients, dial(t, s.addr))
@@ -268,6 +269,51 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// Who posts to many while others are being written waits for a turn, and writers
+// wait for who has one.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	s, recorders := startRecorder(t, testOptions{}, nil)
+	client := dial(t, s.addr)
+	c := receive(t, recorders, "connection").conn
+	w := &s.pool.writers
+	w.mu.Lock()
+	w.working = w.turns.half() // as if some wrote
+	w.mu.Unlock()
+	var holders []*Batch
+	for range w.turns.half() {
+		holders = append(holders, s.pool.NewLargeBatch(nil))
+	}
+	posted := make(chan bool)
+	go func() {
+		b := s.pool.NewLargeBatch(nil)
+		c.Post(textFrame("2"), b)
+		b.Write()
+		close(posted)
+	}()
+	c.Post(textFrame("1"), holders[0])
+	select {
+	case <-posted:
+		t.Error("posted without a turn")
+	case <-time.After(20 * time.Millisecond):
+	}
+	for _, b := range holders {
+		b.Write()
+	}
+	receive(t, posted, "turn")
+	w.pool.wg.Go(w.work) // which the pretended one would have done
+	client.want(opText, "1")
+	client.want(opText, "2")
+	waitFor(t, "the writer to end", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.working == w.turns.half()-1 && !w.busy && len(w.turns) == 0
+	})
+	w.mu.Lock()
+	w.working = 0
+	w.mu.Unlock()
+}
+
 // When the pool ends, who posts writes.
 func TestWriteAfterTheEnd(t *testing.T) {
 	t.Parallel()
@@ -275,7 +321,7 @@ func TestWriteAfterTheEnd(t *testing.T) {
 	dial(t, s.addr)
 	c := receive(t, recorders, "connection").conn
 	var written sync.WaitGroup
-	b := s.pool.NewBatch(&written)
+	b := s.pool.NewLargeBatch(&written)
 	c.Post(textFrame("1"), b)
 	if err := s.stop(); err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func NewPool(cfg Config) *Pool {
 	p.messages.New = func() any { b := make([]byte, 0, pageSize); return &b }
 	p.chunks.New = func() any { return new(chunk) }
 	p.writes.New = func() any { return newWriteOp() }
-	p.writers.pool = p
+	p.writers.pool, p.writers.turns = p, newTurns()
 	p.postedBytes = min(postedBytes, p.cfg.QueueBytes/4)
 	p.parts.New = func() any { return new(part) }
 	p.sweepEvery.Store(int64(time.Second))

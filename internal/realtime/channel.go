@@ -327,9 +327,8 @@ func (c *Channel) send(f *wire.Frame) error {
 }
 
 func (c *Channel) reply(ref []byte, r Reply) error {
-	f, err := c.socket.version.Reply(c.joinRef, ref, c.topic, r.Status, r.Response)
-	if err != nil {
-		return err
+	if c.muted.Load() {
+		return ErrNotJoined
 	}
-	return c.send(f)
+	return c.socket.trySendReply(c.joinRef, ref, c.topic, r)
 }

@@ -31,6 +31,8 @@ type Engine struct {
 	runs     *worker.Pool[*Channel]
 	items    items
 
+	spareFrames spareFrames
+
 	mu      sync.Mutex
 	sockets map[*Socket]struct{}
 }

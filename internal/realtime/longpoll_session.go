@@ -108,6 +108,11 @@ func (s *longPollSession) waiting() int {
 	return s.bytes
 }
 
+func (s *longPollSession) sendOnce(f *wire.Frame) (kept bool) {
+	s.send(f, nil)
+	return true
+}
+
 // send queues a message. A client that polls too slowly for its queue loses its
 // session. A binary frame that is not UTF-8 fits in no JSON answer: it is
 // dropped, and the next poll answered with 500, as Phoenix does; but here the

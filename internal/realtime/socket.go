@@ -27,6 +27,9 @@ type transport interface {
 	// send queues a frame; false when the connection takes no more. It may wait
 	// until batch is written, nil if it is not to wait.
 	send(f *wire.Frame, batch *sock.Batch) bool
+	// sendOnce sends a frame that nobody else gets, and reports whether it was
+	// kept: if not, its memory may be used again.
+	sendOnce(f *wire.Frame) (kept bool)
 	// waiting is how many bytes wait for the client to take them.
 	waiting() int
 	// close ends the connection with a close code, after what is queued.
@@ -199,12 +202,22 @@ func (s *Socket) afterEnd(it *item, c *Channel) {
 }
 
 func (s *Socket) reply(joinRef, ref []byte, topic string, r Reply) {
-	f, err := s.version.Reply(joinRef, ref, topic, r.Status, r.Response)
-	if err != nil {
+	if err := s.trySendReply(joinRef, ref, topic, r); err != nil {
 		s.engine.log.Error("reply not sent", "socket_id", s.id, "error", err)
-		return
 	}
-	s.send(f)
+}
+
+func (s *Socket) trySendReply(joinRef, ref []byte, topic string, r Reply) error {
+	spare := s.engine.spareFrames.take()
+	f, err := s.version.ReplyIn(spare, joinRef, ref, topic, r.Status, r.Response)
+	if err != nil {
+		s.engine.spareFrames.put(spare)
+		return err
+	}
+	if !s.transport.sendOnce(f) {
+		s.engine.spareFrames.put(f)
+	}
+	return nil
 }
 
 // control sends phx_close or phx_error.

@@ -101,6 +101,11 @@ func (t *webSocket) send(f *wire.Frame, batch *sock.Batch) bool {
 	return t.conn.Post(f.WebSocket(), batch)
 }
 
+func (t *webSocket) sendOnce(f *wire.Frame) (kept bool) {
+	_, kept = t.conn.SendOnce(f.WebSocket())
+	return kept
+}
+
 func (t *webSocket) waiting() int   { return t.conn.Queued() }
 func (t *webSocket) close(code int) { t.conn.Close(code, "") }
 func (t *webSocket) abort()         { t.conn.Abort() }

@@ -18,11 +18,18 @@ const slowLogEvery = time.Second
 // if the connection is closing, or is reset now because too much is queued.
 // Frames sent by one goroutine arrive in order.
 func (c *Conn) Send(frame []byte) bool {
-	if !c.send(frame, false) {
-		return false
+	ok, _ := c.SendOnce(frame)
+	return ok
+}
+
+// SendOnce is Send of a frame that only this connection gets: the caller may use
+// its memory again if it was not kept.
+func (c *Conn) SendOnce(frame []byte) (ok, kept bool) {
+	ok, kept = c.send(frame, false)
+	if ok {
+		c.counts.messagesOut.Add(1)
 	}
-	c.counts.messagesOut.Add(1)
-	return true
+	return ok, kept
 }
 
 // Queued is how many bytes wait because the kernel does not take them yet.
@@ -32,11 +39,11 @@ func (c *Conn) Queued() int {
 	return c.queued
 }
 
-func (c *Conn) send(frame []byte, isClose bool) bool {
+func (c *Conn) send(frame []byte, isClose bool) (ok, kept bool) {
 	c.mu.Lock()
 	if c.closeQueued || c.broken {
 		c.mu.Unlock()
-		return false
+		return false, false
 	}
 	if isClose {
 		c.closeQueued = true
@@ -46,22 +53,23 @@ func (c *Conn) send(frame []byte, isClose bool) bool {
 		c.writing = true
 		if c.queue.empty() {
 			c.mu.Unlock()
-			return c.writeInline(frame)
+			return c.attempt(frame, nil)
 		}
 		c.pushLocked(frame) // behind what was posted
-		return c.drainLocked()
+		ok, _ = c.drainLocked()
+		return ok, true
 	}
 	defer c.mu.Unlock()
 	if !isClose && c.queued > 0 && c.queued+len(frame) > c.pool.cfg.QueueBytes {
 		c.dropSlowLocked(&c.pool.slowBytes, "queue full")
-		return false
+		return false, false
 	}
 	c.pushLocked(frame)
 	if !c.writing {
 		c.writing = true
 		c.startFlush(nil, nil)
 	}
-	return true
+	return true, true
 }
 
 func (c *Conn) pushLocked(frame []byte) {
@@ -71,7 +79,7 @@ func (c *Conn) pushLocked(frame []byte) {
 
 // drainLocked makes one attempt to write what is queued, which is not nothing;
 // the caller has set writing. It releases c.mu.
-func (c *Conn) drainLocked() bool {
+func (c *Conn) drainLocked() (ok, kept bool) {
 	var buf *chunk
 	if c.queue.several() {
 		buf = c.pool.chunks.Get().(*chunk)
@@ -82,15 +90,14 @@ func (c *Conn) drainLocked() bool {
 	return c.attempt(next, buf)
 }
 
-// writeInline makes one attempt to write the frame; the caller has set writing.
-func (c *Conn) writeInline(frame []byte) bool { return c.attempt(frame, nil) }
-
-// attempt makes one attempt to write bytes, which may be in buf. A flusher goes
-// on if the kernel did not take all of them, or if there is more in the queue.
-func (c *Conn) attempt(bytes []byte, buf *chunk) bool {
+// attempt makes one attempt to write bytes, which may be in buf; the caller has
+// set writing. A flusher goes on if the kernel did not take all of them, which
+// are kept then, or if there is more in the queue.
+func (c *Conn) attempt(bytes []byte, buf *chunk) (ok, kept bool) {
 	rest, err := c.write(bytes, false)
 	c.mu.Lock()
-	ok, closing := true, false
+	ok = true
+	closing := false
 	switch {
 	case c.broken:
 		ok = false
@@ -100,7 +107,7 @@ func (c *Conn) attempt(bytes []byte, buf *chunk) bool {
 	case len(rest) > 0 || !c.queue.empty():
 		c.queued += len(rest)
 		c.startFlush(rest, buf)
-		buf = nil
+		buf, kept = nil, len(rest) > 0
 	default:
 		c.writing = false
 		closing = c.closeQueued
@@ -112,7 +119,7 @@ func (c *Conn) attempt(bytes []byte, buf *chunk) bool {
 	if closing {
 		c.settle()
 	}
-	return ok
+	return ok, kept
 }
 
 // startFlush starts a flusher; buf, if not nil, is where first is, and its own

@@ -299,7 +299,7 @@ func TestSendWhileAnotherWrites(t *testing.T) {
 	conn.writing = true // as the other sender sets it before its write
 	conn.mu.Unlock()
 	conn.Send(NewFrame([]byte("second"), false))
-	conn.writeInline(NewFrame([]byte("first"), false))
+	conn.attempt(NewFrame([]byte("first"), false), nil)
 	c.want(opText, "first")
 	c.want(opText, "second")
 }
@@ -377,4 +377,33 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// What was written may be used again; what the kernel did not take may not.
+func TestSendOnceSaysWhatItKeeps(t *testing.T) {
+	t.Parallel()
+	s, recorders := startRecorder(t, testOptions{cfg: Config{QueueBytes: 8 << 20}, listener: smallBuffers(t)}, nil)
+	client := dialSmall(t, s.addr)
+	c := receive(t, recorders, "connection").conn
+	frame := NewFrame(bytes.Repeat([]byte("x"), 1000), false)
+	sent, kept := 0, false
+	for ; !kept; sent++ {
+		copied := bytes.Clone(frame)
+		var ok bool
+		if ok, kept = c.SendOnce(copied); !ok {
+			t.Fatal("not sent")
+		}
+		if !kept {
+			clear(copied) // it is ours again
+		}
+	}
+	if sent < 2 {
+		t.Fatal("even the first was kept")
+	}
+	if _, kept = c.SendOnce(frame); !kept {
+		t.Error("behind one that waits, another is not kept")
+	}
+	for range sent + 1 {
+		client.want(opText, strings.Repeat("x", 1000))
+	}
 }

@@ -15,13 +15,19 @@ const eventReply = "phx_reply"
 //
 // Errors: ErrBinaryToV1, ErrTooLong, ErrNotText, ErrUTF8, ErrVersion.
 func (v Version) Reply(joinRef, ref []byte, topic, status string, response Payload) (*Frame, error) {
+	return v.ReplyIn(nil, joinRef, ref, topic, status, response)
+}
+
+// ReplyIn is Reply that uses a frame again, which nobody may look at any more;
+// nil for a new one.
+func (v Version) ReplyIn(old *Frame, joinRef, ref []byte, topic, status string, response Payload) (*Frame, error) {
 	if !response.Binary {
-		return v.text(message{
+		return v.text(old, message{
 			joinRef: joinRef, ref: ref, topic: topic, event: eventReply,
 			status: status, isReply: true, payload: response.Data,
 		})
 	}
-	return v.binary(kindReply, []headerField{
+	return v.binary(old, kindReply, []headerField{
 		{name: "join_ref", ref: joinRef}, {name: "ref", ref: ref}, {name: "topic", text: topic}, {name: "status", text: status},
 	}, response.Data)
 }
@@ -32,7 +38,7 @@ func (v Version) ReplyOddTopic(joinRef, ref, topic []byte, status string, respon
 	if response.Binary {
 		return nil, fmt.Errorf("wire: encode topic: %w", ErrNotText)
 	}
-	return v.text(message{
+	return v.text(nil, message{
 		joinRef: joinRef, ref: ref, oddTopic: topic, event: eventReply,
 		status: status, isReply: true, payload: response.Data,
 	})
@@ -52,7 +58,7 @@ func (v Version) Broadcast(topic, event string, payload Payload) (*Frame, error)
 	if !payload.Binary {
 		return v.Control(nil, nil, topic, event, payload)
 	}
-	return v.binary(kindBroadcast, []headerField{{name: "topic", text: topic}, {name: "event", text: event}}, payload.Data)
+	return v.binary(nil, kindBroadcast, []headerField{{name: "topic", text: topic}, {name: "event", text: event}}, payload.Data)
 }
 
 // Control encodes phx_close and phx_error, which carry the join_ref of the
@@ -60,14 +66,14 @@ func (v Version) Broadcast(topic, event string, payload Payload) (*Frame, error)
 // ref and leaves it out, as Phoenix does.
 func (v Version) Control(joinRef, ref []byte, topic, event string, payload Payload) (*Frame, error) {
 	if payload.Binary {
-		return v.binary(kindPush, []headerField{
+		return v.binary(nil, kindPush, []headerField{
 			{name: "join_ref", ref: joinRef}, {name: "topic", text: topic}, {name: "event", text: event},
 		}, payload.Data)
 	}
 	if v == V2 && !isMap(payload.Data) {
 		return nil, fmt.Errorf("wire: encode event %.64q: %w", event, ErrPayloadNotMap)
 	}
-	return v.text(message{joinRef: joinRef, ref: ref, topic: topic, event: event, payload: payload.Data})
+	return v.text(nil, message{joinRef: joinRef, ref: ref, topic: topic, event: event, payload: payload.Data})
 }
 
 // isMap tells whether data, which is valid JSON or empty, is an object.
@@ -86,7 +92,7 @@ type message struct {
 	payload      []byte // of a reply: its response
 }
 
-func (v Version) text(m message) (*Frame, error) {
+func (v Version) text(old *Frame, m message) (*Frame, error) {
 	for _, field := range []struct{ name, value string }{{"topic", m.topic}, {"event", m.event}, {"status", m.status}} {
 		if !utf8.ValidString(field.value) {
 			return nil, fmt.Errorf("wire: encode %s %.64q: %w", field.name, field.value, ErrUTF8)
@@ -94,7 +100,7 @@ func (v Version) text(m message) (*Frame, error) {
 	}
 	// What the JSON around the values takes, rounded up.
 	const frameOverhead = 80
-	buf := newBuffer(frameOverhead + len(m.joinRef) + len(m.ref) + len(m.topic) + len(m.oddTopic) + len(m.event) + len(m.status) + len(m.payload))
+	buf := newBuffer(old, frameOverhead+len(m.joinRef)+len(m.ref)+len(m.topic)+len(m.oddTopic)+len(m.event)+len(m.status)+len(m.payload))
 	switch v {
 	case V1:
 		buf = append(buf, `{"event":`...)
@@ -121,7 +127,7 @@ func (v Version) text(m message) (*Frame, error) {
 	default:
 		return nil, fmt.Errorf("wire: encode with version %d: %w", uint8(v), ErrVersion)
 	}
-	return newFrame(buf, false), nil
+	return newFrame(old, buf, false), nil
 }
 
 func (m *message) appendTopic(buf []byte) []byte {
@@ -164,7 +170,7 @@ type headerField struct {
 	ref  []byte
 }
 
-func (v Version) binary(kind byte, fields []headerField, data []byte) (*Frame, error) {
+func (v Version) binary(old *Frame, kind byte, fields []headerField, data []byte) (*Frame, error) {
 	switch v {
 	case V1:
 		return nil, fmt.Errorf("wire: encode: %w", ErrBinaryToV1)
@@ -176,7 +182,7 @@ func (v Version) binary(kind byte, fields []headerField, data []byte) (*Frame, e
 	for _, field := range fields {
 		size += len(field.text) + len(field.ref)
 	}
-	buf := newBuffer(size)
+	buf := newBuffer(old, size)
 	buf = append(buf, kind)
 	lengths := len(buf)
 	buf = append(buf, make([]byte, len(fields))...)
@@ -196,7 +202,7 @@ func (v Version) binary(kind byte, fields []headerField, data []byte) (*Frame, e
 		}
 		buf[lengths+n] = byte(length)
 	}
-	return newFrame(append(buf, data...), true), nil
+	return newFrame(old, append(buf, data...), true), nil
 }
 
 // refText is a ref as text, as Elixir's to_string gives it: a string without

@@ -5,6 +5,7 @@ import "encoding/binary"
 // Frame is one encoded server message. It is immutable and shared by all its
 // receivers; nobody may write to the bytes it returns.
 type Frame struct {
+	room   []byte // all of its memory
 	buf    []byte // the WebSocket header, then the message
 	header int    // length of the header
 	binary bool
@@ -28,13 +29,18 @@ const (
 	finBinary = 0x82
 )
 
-// newBuffer starts a frame of about size bytes; the message is appended to it.
-func newBuffer(size int) []byte {
+// newBuffer starts a frame of about size bytes, in the memory of old if that is
+// not nil and has enough; the message is appended to it.
+func newBuffer(old *Frame, size int) []byte {
+	if old != nil && cap(old.room) >= headroom+size {
+		return old.room[:headroom]
+	}
 	return make([]byte, headroom, headroom+size)
 }
 
-// newFrame puts the header into the headroom of buf, right before the message.
-func newFrame(buf []byte, isBinary bool) *Frame {
+// newFrame puts the header into the headroom of buf, right before the message. It
+// makes old the frame if that is not nil.
+func newFrame(old *Frame, buf []byte, isBinary bool) *Frame {
 	first := byte(finText)
 	if isBinary {
 		first = finBinary
@@ -56,5 +62,9 @@ func newFrame(buf []byte, isBinary bool) *Frame {
 	}
 	start := headroom - header
 	buf[start] = first
-	return &Frame{buf: buf[start:len(buf):len(buf)], header: header, binary: isBinary}
+	if old == nil {
+		old = new(Frame)
+	}
+	*old = Frame{room: buf, buf: buf[start:len(buf):len(buf)], header: header, binary: isBinary}
+	return old
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,7 +140,9 @@ func (w *world) profile(ctx context.Context, label string, nodes []*node) (end f
 	}
 	n := nodes[0]
 	name := filepath.Join(w.profiles, strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(w.scenario+"-"+label))
-	before, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/allocs", nil)
+	// The profile is as old as the last collection, which may be long ago.
+	collected := url.Values{"gc": {"1"}}
+	before, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/allocs", collected)
 	if err == nil {
 		err = os.WriteFile(name+"-before.pprof", before, 0o644)
 	}
@@ -153,7 +156,7 @@ func (w *world) profile(ctx context.Context, label string, nodes []*node) (end f
 		for kind, request := range map[string][2]string{
 			"cpu": {http.MethodPost, "/profile/stop"}, "allocations": {http.MethodGet, "/debug/pprof/allocs"},
 		} {
-			content, err := n.fetch(ctx, request[0], request[1], nil)
+			content, err := n.fetch(ctx, request[0], request[1], collected)
 			if err != nil {
 				return err
 			}

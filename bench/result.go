@@ -55,6 +55,8 @@ func (v *verdict) details(open, end string) string {
 // short prints three significant digits.
 func short(x float64) string {
 	switch {
+	case x >= 1e6:
+		return fmt.Sprintf("%d,%03d,%03d", int(x)/1_000_000, int(x)/1000%1000, int(x)%1000)
 	case x >= 1e5:
 		return fmt.Sprintf("%d,%03d", int(x)/1000, int(x)%1000)
 	case x >= 100 || x == float64(int(x)):

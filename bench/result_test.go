@@ -34,6 +34,7 @@ func TestVerdict(t *testing.T) {
 		{verdict{value: 1.2, limit: 1.25}, "at most 1.25", true},
 		{verdict{value: 1.3, limit: 1.25}, "at most 1.25", false},
 		{verdict{value: 160_000, limit: 150_000, least: true, unit: "a second"}, "at least 150,000 a second", true},
+		{verdict{value: 1, limit: 1_024_027, least: true}, "at least 1,024,027", false},
 		{verdict{value: 0.2, limit: 0.4, least: true}, "at least 0.40", false},
 	} {
 		if got := c.v.target(); got != c.target || c.v.pass() != c.pass {

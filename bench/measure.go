@@ -140,9 +140,10 @@ func (w *world) profile(ctx context.Context, label string, nodes []*node) (end f
 	}
 	n := nodes[0]
 	name := filepath.Join(w.profiles, strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(w.scenario+"-"+label))
-	// The profile is as old as the last collection, which may be long ago.
+	// The profile is as old as the last collection, which may be long ago. Only
+	// that of the heap has the parameter; it counts what was freed, too.
 	collected := url.Values{"gc": {"1"}}
-	before, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/allocs", collected)
+	before, err := n.fetch(ctx, http.MethodGet, "/debug/pprof/heap", collected)
 	if err == nil {
 		err = os.WriteFile(name+"-before.pprof", before, 0o644)
 	}
@@ -154,7 +155,7 @@ func (w *world) profile(ctx context.Context, label string, nodes []*node) (end f
 	}
 	return func() error {
 		for kind, request := range map[string][2]string{
-			"cpu": {http.MethodPost, "/profile/stop"}, "allocations": {http.MethodGet, "/debug/pprof/allocs"},
+			"cpu": {http.MethodPost, "/profile/stop"}, "allocations": {http.MethodGet, "/debug/pprof/heap"},
 		} {
 			content, err := n.fetch(ctx, request[0], request[1], collected)
 			if err != nil {

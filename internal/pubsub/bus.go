@@ -85,8 +85,8 @@ func (b *Bus) OnLoss(f func(Loss)) {
 }
 
 // OnHandled adds a function that is called each time the functions have been
-// called for all messages that came in one payload, by the same goroutine. It is
-// called before Run.
+// called for all messages that came in one payload, and before one of them is
+// fetched from Postgres, by the same goroutine. It is called before Run.
 func (b *Bus) OnHandled(f func()) {
 	b.dispatcher.onHandled = append(b.dispatcher.onHandled, f)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -222,13 +223,20 @@ func TestOnHandled(t *testing.T) {
 	b.OnHandled(func() { b.record(func() { handled = append(handled, len(b.messages)) }) })
 	b.run(t)
 	a := prepare(t, Config{DirectURL: url})
-	for range count {
-		a.publish(t, "t", "x") // waits for the start, so it is packed
+	for i := range count {
+		body := "x"
+		if i == count/2 { // has to be fetched
+			body = strings.Repeat(body, 9000)
+		}
+		a.publish(t, "t", body) // waits for the start, so it is packed
 	}
 	a.run(t)
 	b.wait(t, "the end of the last payload", func() bool { return len(handled) > 0 && handled[len(handled)-1] == count })
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !slices.Contains(handled, count/2) {
+		t.Errorf("told after %v messages: not before the fetch", handled)
+	}
 	if len(handled) > count/10 {
 		t.Errorf("%d payloads for %d messages", len(handled), count)
 	}

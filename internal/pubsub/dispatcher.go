@@ -110,6 +110,7 @@ func (d *dispatcher) messages(ctx context.Context, h header, content string, at 
 			continue
 		}
 		if f.spilled {
+			d.handled(ctx) // what came before does not wait for the database
 			if f.topic, f.body, err = d.fetcher.fetch(ctx, f.id, at); err != nil {
 				d.log.WarnContext(ctx, "bus: a large message could not be fetched", "node", d.node, "from", p.id, "error", err)
 				d.lost(ctx, p, 1)
@@ -120,10 +121,15 @@ func (d *dispatcher) messages(ctx context.Context, h header, content string, at 
 		d.metrics.received.Inc()
 		d.call(ctx, func() { handler(Message{Node: p.id, Kind: f.kind, Topic: f.topic, Body: f.body}) })
 	}
+	d.handled(ctx)
+	return nil
+}
+
+// handled tells that nothing more is at hand.
+func (d *dispatcher) handled(ctx context.Context) {
 	for _, f := range d.onHandled {
 		d.call(ctx, f)
 	}
-	return nil
 }
 
 // lost counts and tells missing messages, if there are any.

@@ -15,8 +15,10 @@ const (
 	closeTimeout = time.Second
 
 	// directSettings make Postgres notice within seconds that the peer is gone,
-	// and so give up the session's locks; a wait for a counter ends by itself.
-	directSettings = `set idle_session_timeout = 0; set lock_timeout = '5s';
+	// and so give up the session's locks; a wait for a counter ends by itself. A
+	// relay says something each second at least: the idle timeout is for a peer
+	// behind a proxy that answers keepalives in its place.
+	directSettings = `set idle_session_timeout = '10s'; set lock_timeout = '5s';
 		set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3; set tcp_user_timeout = 10000`
 )
 

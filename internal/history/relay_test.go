@@ -169,6 +169,23 @@ func TestRelayTakesOver(t *testing.T) {
 	}
 }
 
+// A leader that a network has swallowed is succeeded, also where something
+// between it and Postgres keeps the connection open.
+func TestASilentLeaderIsSucceeded(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	schema := standardSchema(t)
+	silent, err := connectDirect(t.Context(), url, "silent", func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDirect(silent)
+	if leads, err := (&relay{schema: schema}).tryLead(t.Context(), newStore(schema, silent, nil)); err != nil || !leads {
+		t.Fatalf("leads: %v, %v", leads, err)
+	}
+	startRelay(t, url).await(t, leads)
+}
+
 // Where Postgres is away, the relay goes on when it is back.
 func TestRelayOutlivesPostgres(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trunkline/trunkline/bench/load"
 	"github.com/trunkline/trunkline/test/harness"
 )
 
@@ -155,6 +156,18 @@ func (w *world) do(ctx context.Context, s scenario) (result, error) {
 // withCluster runs f on servers of a database of their own.
 func (w *world) withCluster(ctx context.Context, count int, f func([]*node) error) error {
 	return w.withServers(ctx, make([][]string, count), f)
+}
+
+// withClients is withCluster for one server, with a load of its clients.
+func (w *world) withClients(ctx context.Context, f func([]*node, *load.Load) error) error {
+	return w.withCluster(ctx, 1, func(nodes []*node) error {
+		l, err := load.New()
+		if err != nil {
+			return err
+		}
+		defer l.Shut()
+		return f(nodes, l)
+	})
 }
 
 // withServers is withCluster for servers with arguments of their own each.

@@ -30,13 +30,8 @@ const mib = 1 << 20
 // scaleConnections measures what idle connections take, and what they cost a
 // topic of ten that is not theirs.
 func scaleConnections(ctx context.Context, w *world, size int) (costs []cost, err error) {
-	err = w.withCluster(ctx, 1, func(nodes []*node) error {
+	err = w.withClients(ctx, func(nodes []*node, l *load.Load) error {
 		n := nodes[0]
-		l, err := load.New()
-		if err != nil {
-			return err
-		}
-		defer l.Shut()
 		before, err := n.settled(ctx)
 		if err != nil {
 			return err
@@ -110,13 +105,8 @@ func scaleMembers(ctx context.Context, w *world, size int) (costs []cost, err er
 // scaleTopics has few connections join many topics.
 func scaleTopics(ctx context.Context, w *world, size int) (costs []cost, err error) {
 	clients := min(500, size)
-	err = w.withCluster(ctx, 1, func(nodes []*node) error {
+	err = w.withClients(ctx, func(nodes []*node, l *load.Load) error {
 		n := nodes[0]
-		l, err := load.New()
-		if err != nil {
-			return err
-		}
-		defer l.Shut()
 		before, err := n.settled(ctx)
 		if err != nil {
 			return err

@@ -16,13 +16,8 @@ import (
 func runIdle(ctx context.Context, w *world) (r result, err error) {
 	// A process may open 20,000 files here.
 	steps := []int{w.scale(5000, 20), w.scale(10_000, 40), w.scale(19_000, 60)}
-	err = w.withCluster(ctx, 1, func(nodes []*node) error {
+	err = w.withClients(ctx, func(nodes []*node, l *load.Load) error {
 		n := nodes[0]
-		l, err := load.New()
-		if err != nil {
-			return err
-		}
-		defer l.Shut()
 		if err := n.collect(ctx); err != nil {
 			return err
 		}

@@ -14,13 +14,8 @@ import (
 // runJoin measures clients that come all at once: upgrade, token, join, reply.
 func runJoin(ctx context.Context, w *world) (r result, err error) {
 	count := w.scale(5000, 40)
-	err = w.withCluster(ctx, 1, func(nodes []*node) error {
+	err = w.withClients(ctx, func(nodes []*node, l *load.Load) error {
 		n := nodes[0]
-		l, err := load.New()
-		if err != nil {
-			return err
-		}
-		defer l.Shut()
 		times := new(stats.Histogram)
 		var sum row
 		for round := range 3 {

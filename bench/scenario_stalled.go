@@ -15,13 +15,8 @@ func runStalled(ctx context.Context, w *world) (r result, err error) {
 	const oneIn, size = 20, 2048
 	count := w.scale(5000, 40)
 	run := load.RunOptions{Count: w.scale(80, 5), Pause: gap}
-	err = w.withCluster(ctx, 1, func(nodes []*node) error {
+	err = w.withClients(ctx, func(nodes []*node, l *load.Load) error {
 		n := nodes[0]
-		l, err := load.New()
-		if err != nil {
-			return err
-		}
-		defer l.Shut()
 		readers, err := n.open(l, count-count/oneIn, theTopic("e:all"))
 		if err != nil {
 			return err

@@ -3,8 +3,8 @@
 // delivers every message of a topic once and in order, and reads back what a
 // client missed.
 //
-// It imports internal/dbsqlc, internal/wire for the check of payloads, pgx and
-// prometheus. It knows neither sockets nor the bus, which it meets through an
+// It imports internal/dbsqlc, internal/textarray, internal/wire for the check of
+// payloads, pgx and prometheus. It knows neither sockets nor the bus, which it meets through an
 // interface of its own.
 //
 // # The database's part

@@ -2,8 +2,8 @@
 // others, or to one of them, over LISTEN/NOTIFY of the one Postgres that the
 // nodes share.
 //
-// It imports internal/dbsqlc, pgx and prometheus, and knows nothing of topics,
-// channels or presence.
+// It imports internal/dbsqlc, internal/textarray, pgx and prometheus, and knows
+// nothing of topics, channels or presence.
 //
 // # Shape
 //

@@ -73,14 +73,12 @@ func (e *Engine) LocalBroadcast(topic, event string, p Payload) error {
 }
 
 // LocalWrite is LocalBroadcast that returns when the event has been written, to
-// clients that take it: for who is not to be faster than that.
+// clients that take it: for who is not to be faster than that. Where another
+// broadcast to the same client is being handed out, its write is not waited for.
 func (e *Engine) LocalWrite(topic, event string, p Payload) error {
 	var written sync.WaitGroup
-	b := &Broadcast{Topic: topic, Event: event, Payload: p}
-	e.metrics.broadcasts.Inc()
-	e.dispatch(b, nil, &written)
-	written.Wait()
-	return b.err()
+	defer written.Wait()
+	return e.broadcastHere(&Broadcast{Topic: topic, Event: event, Payload: p}, &written)
 }
 
 // DirectBroadcast is Broadcast on one node only, named by its id. An unknown
@@ -99,10 +97,14 @@ func (e *Engine) dispatch(b *Broadcast, few *sock.Batch, written *sync.WaitGroup
 	e.metrics.deliveries.Add(float64(e.hub.dispatch(b, few, written)))
 }
 
-func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
+func (e *Engine) broadcastHere(b *Broadcast, written *sync.WaitGroup) error {
 	e.metrics.broadcasts.Inc()
-	e.dispatch(b, nil, nil)
-	err := b.err()
+	e.dispatch(b, nil, written)
+	return b.err()
+}
+
+func (e *Engine) broadcast(b *Broadcast, cluster bool) error {
+	err := e.broadcastHere(b, nil)
 	if cluster && e.cfg.Bus != nil {
 		if busErr := e.cfg.Bus.Publish(KindBroadcast, b.Topic, BroadcastBody(b.Event, b.Payload)); busErr != nil {
 			err = errors.Join(err, fmt.Errorf("broadcast %q on %q to other nodes: %w", b.Event, b.Topic, busErr))

@@ -11,8 +11,8 @@ import (
 
 const (
 	hubShards = 64
-	// chunkSize bounds the subscribers that are copied at a time, and those that
-	// are written to at once.
+	// chunkSize bounds the subscribers that are copied at a time, and the topics
+	// that whoever broadcasts writes to by itself.
 	chunkSize = 256
 )
 

@@ -36,7 +36,8 @@ func (p *Pool) NewBatch() *Batch { return &Batch{pool: p} }
 
 // NewLargeBatch is NewBatch for frames to many connections; Write must follow. It
 // waits for a turn while others are being written. written, if not nil, is
-// counted up until all that was posted has been written, to clients that take it.
+// counted up until all that was posted has been written, to clients that take it;
+// but for connections of a Batch that is posted to still, which writes them.
 func (p *Pool) NewLargeBatch(written *sync.WaitGroup) *Batch {
 	return &Batch{pool: p, written: written, turn: p.writers.begin()}
 }
